@@ -1,0 +1,85 @@
+"""Atomic save and exact restore of a trial's state.
+
+A file is torch's own format followed by the SHA-256 of what precedes it: `torch.load` reads it as it is, and damage that
+torch would not notice is found here. The file before the last one is kept, for when the last one is damaged.
+"""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+NAME, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+_DIGEST = hashlib.sha256().digest_size
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors and plain values) so that a crash at any moment leaves a whole checkpoint behind."""
+    partial = folder / "checkpoint.partial"
+    with partial.open("wb+") as file:
+        torch.save(state, file)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.seek(0, os.SEEK_END)
+        file.write(digest)
+        file.flush()
+        os.fsync(file.fileno())
+    if (folder / NAME).exists():
+        os.replace(folder / NAME, folder / PREVIOUS)
+    os.replace(partial, folder / NAME)
+    sync_folder(folder)
+
+
+def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The newest whole checkpoint, or None where there is none; a damaged one is passed over with a warning."""
+    for name in (NAME, PREVIOUS):
+        path = folder / name
+        if not path.exists():
+            continue
+        if _whole(path):
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            return state
+        logging.getLogger(__name__).warning("%s is damaged; going on from the one before it", path)
+    return None
+
+
+def remove(folder: Path) -> None:
+    """Delete the checkpoints of a trial that is finished."""
+    for name in (NAME, PREVIOUS, "checkpoint.partial"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _whole(path: Path) -> bool:
+    size = path.stat().st_size - _DIGEST
+    if size <= 0:
+        return False
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, 1 << 20))):
+            sha.update(block)
+            size -= len(block)
+        return file.read() == sha.digest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file atomically: it is there whole, or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder last through a power failure, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,73 @@
+"""One trial, one process: an flock'ed file in the trial's folder says who runs it.
+
+The kernel releases the lock when its holder dies, however it dies, so on one machine, and on NFS version 4, a claim is
+never stale and is taken over simply by asking again. The pid and host written inside are for people only.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+NAME = "claim"
+_held: set[int] = set()  # descriptors of the claims of this process
+
+
+@contextlib.contextmanager
+def claim(folder: str | os.PathLike[str]) -> Iterator[bool]:
+    """Whether this process may run the trial in `folder`: False while another live process, or an outer claim, holds it.
+
+    Makes the folder. The claim lasts until the `with` block ends or the process dies.
+    """
+    os.makedirs(folder, exist_ok=True)
+    descriptor = os.open(Path(folder) / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    _held.add(descriptor)
+    try:
+        mine = _lock(descriptor)
+        if mine:
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+        yield mine
+    finally:
+        if descriptor in _held:
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+
+def held(folder: str | os.PathLike[str]) -> bool:
+    """Whether some process runs the trial in `folder` at this moment."""
+    try:
+        descriptor = os.open(Path(folder) / NAME, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock; a few tries, since `held` takes it too, for microseconds, to look."""
+    for attempt in range(5):
+        if attempt:
+            time.sleep(0.02)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _forget() -> None:
+    """In a forked child: let go, or a data loader that outlives its killed trial would keep the claim."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

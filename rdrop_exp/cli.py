@@ -1,0 +1,147 @@
+"""The command `rdrop-exp`: a Hydra application whose every user error is one sentence and exit code 2.
+
+    rdrop-exp model=vit_micro_8 regularizer=rdrop regularizer.alpha=0.5     one trial
+    rdrop-exp -m regularizer=none,rdrop seed=0,1,2                         a sweep
+    rdrop-exp --help                                                       groups and options
+"""
+
+import os
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rdrop_exp import config
+from rdrop_exp.schema import OptionError, hints, nearest, unwrap
+
+
+def packaged(name: str) -> Path:
+    """Folder `name` (conf, sweeps): inside the installed package, or at the top of a checkout."""
+    inside = Path(__file__).parent / name
+    return inside if inside.is_dir() else Path(__file__).parents[1] / name
+
+
+def normalise(arguments: list[str]) -> list[str]:
+    """Overrides as Hydra wants them: a model by its timm name brings no preset's arguments; open dictionaries are open."""
+    keys = {argument.partition("=")[0] for argument in arguments}
+    chosen = ["model=timm"] if "model.name" in keys and "model" not in keys else []
+    openings = ("model.args", "peer.args", "optimizer.args")
+    return chosen + ["++" + a if a.startswith(openings) else a for a in arguments]
+
+
+def options_of(cfg: DictConfig) -> config.Options:
+    """Checked options from what Hydra composed."""
+    return config.from_dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def task(cfg: DictConfig) -> float | None:
+    """What every launcher runs: one trial; returns its validation accuracy, for sweepers that optimise."""
+    overrides, alone = _hydra()
+    try:
+        options = options_of(cfg)  # before the heavy imports, so that a mistyped option is answered at once
+        check_chosen(options, overrides)
+        from rdrop_exp import trial
+
+        result = trial.run(options, command=shlex.join(["rdrop-exp", *overrides]))
+    except Exception as error:
+        if alone and not os.environ.get("RDROP_EXP_TRACEBACK"):  # else Hydra would print lines of its own
+            exit_with(error)
+        raise
+    return None if result is None else result["metrics"]["val/accuracy"]
+
+
+def check_chosen(o: config.Options, overrides: list[str]) -> None:
+    """Refuse a rate or weight that was set without choosing a regularizer: it would do nothing."""
+    keys = {override.lstrip("+").partition("=")[0] for override in overrides}
+    if o.regularizer.when != "never" or keys & {"regularizer", "experiment"}:
+        return
+    for key in ("dropout", "second_dropout", "drop_path", "alpha"):
+        if f"regularizer.{key}" in keys:
+            near = {"drop_path": "stochastic_depth", "alpha": "rdrop"}.get(key, "dropout")
+            value = getattr(o.regularizer, key)
+            raise OptionError(
+                f"regularizer.{key}={value} does nothing with regularizer=none: choose one, such as regularizer={near}"
+            )
+
+
+def _hydra() -> tuple[list[str], bool]:
+    """The overrides of this trial, and whether it is a run of its own rather than part of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized():
+        return [], False
+    return list(HydraConfig.get().overrides.task), HydraConfig.get().mode == RunMode.RUN
+
+
+def main() -> NoReturn:
+    """Entry point: exit code 0, 2 for what is wrong with the options, 1 for what fails in training."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them
+    ConfigStore.instance().store(name="options", node=asdict(config.Options()))
+    # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
+    version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
+    sys.argv[1:] = normalise(sys.argv[1:])
+    try:
+        hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
+    except KeyboardInterrupt:
+        _exit(130, "stopped; the same command goes on")
+    except Exception as error:
+        if os.environ.get("RDROP_EXP_TRACEBACK"):
+            raise
+        exit_with(error)
+    sys.exit(0)
+
+
+def exit_with(error: Exception) -> NoReturn:
+    """Exit with 2 where the options are at fault and 1 where training failed, after one sentence on stderr."""
+    if isinstance(error, OptionError | HydraException | OmegaConfBaseException):
+        _exit(2, explain(error, sys.argv[1:]))
+    _exit(1, f"{str(error) or type(error).__name__} (RDROP_EXP_TRACEBACK=1 shows where)")
+
+
+def _exit(code: int, message: str) -> NoReturn:
+    print(f"rdrop-exp: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def explain(error: BaseException, arguments: list[str]) -> str:
+    """One sentence for a user's error, with the nearest valid name."""
+    if isinstance(error, OptionError):
+        return str(error)
+    choices = getattr(error, "options", None)
+    missing = getattr(error, "missing_cfg_file", None)
+    if choices is not None and missing:
+        group, _, choice = str(missing).rpartition("/")
+        return f"{group or 'config'}={choice} is not a choice{nearest(choice, choices)}"
+    for argument in arguments:
+        key = argument.lstrip("+~").partition("=")[0]
+        if "=" in argument and not argument.startswith("-") and (why := unknown(key)):
+            return why
+    return " ".join(str(error).split("\nfull_key")[0].split())
+
+
+def unknown(key: str) -> str:
+    """Why `key` is not an option (empty where it is one, or belongs to Hydra)."""
+    if key.startswith("hydra") or "@" in key:
+        return ""
+    known: Any = config.Options
+    done = ""
+    for word in key.split("."):
+        names = hints(known)
+        if word not in names:
+            groups = ["experiment", "debug"] if not done else []
+            return "" if word in groups else f"{key} is not an option{nearest(done + word, [done + n for n in (*names, *groups)])}"
+        done += f"{word}."
+        known = unwrap(names[word])[0]
+        if getattr(known, "__origin__", None) is dict:
+            return ""
+        if not hasattr(known, "__dataclass_fields__"):
+            break
+    return ""

@@ -1,0 +1,59 @@
+"""Shared by all tests: no network, no account, one thread, and small options that train in seconds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.update(OMP_NUM_THREADS="1", WANDB_SILENT="true", HF_HUB_OFFLINE="1")
+for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+    os.environ.pop(name, None)
+os.environ["NETRC"] = os.devnull  # a key on this machine must not put a test online
+
+SMALL: dict[str, Any] = {
+    "model": {"label": "resnet", "name": "resnet18", "args": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}},
+    "schedule": {"epochs": 2},
+    "optimizer": {"lr": 3e-3},
+    "logger": {"wandb": "disabled", "progress": False},
+}
+VIT: dict[str, Any] = SMALL | {
+    "model": {
+        "label": "vit",
+        "name": "vit_tiny_patch16_224",
+        "args": {"patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2},
+    }
+}
+
+
+def merged(base: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries, later ones over earlier ones; `args` belong to one model and are replaced whole."""
+    result = dict(base)
+    for other in others:
+        for key, value in other.items():
+            both = isinstance(value, dict) and isinstance(result.get(key), dict) and key != "args"
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Run `rdrop-exp ARGUMENTS` as a user would, in a folder of its own."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "rdrop_exp", *arguments],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    return run
