@@ -188,8 +188,6 @@ class Logger:
     """Optimizer steps between rows of metrics; an epoch's end always writes one."""
     progress: bool = True
     """Show progress: a bar in a terminal, a line an epoch elsewhere."""
-    curves: bool = True
-    """Log the metrics along the way to W&B; false: only the summary."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -101,56 +101,75 @@ class _Bar:
 class _Wandb:
     """A W&B run fed from a thread: nothing waits for it until the end, and then only so long."""
 
+    reachable = True  # until a run of this process finds otherwise; the others then start offline at once
+
     def __init__(self, options: Options, folder: Path, run_id: str, group: str) -> None:
         self._queue: queue.Queue[tuple[str, dict[str, Any], int] | None] = queue.Queue()
         self._exit_code = 0
-        self._online = options.logger.wandb == "online" or (options.logger.wandb == "auto" and _has_key())
-        self._thread = threading.Thread(
-            target=self._work, args=(options, folder, run_id, group), name="wandb", daemon=True
-        )
+        self._arguments = (options, folder, run_id, group)
+        self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
 
     def put(self, what: str, values: dict[str, Any], step: int) -> None:
-        self._queue.put((what, values, step))
+        finite = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
+        self._queue.put((what, finite, step))
 
     def close(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self._queue.put(None)
-        self._thread.join(timeout=120 if self._online else 30)
+        self._thread.join(timeout=60)
         if self._thread.is_alive():
             log.warning("W&B did not finish in time; the trial's own files are whole")
 
-    def _work(self, o: Options, folder: Path, run_id: str, group: str) -> None:
+    def _work(self) -> None:
         try:
-            import wandb
-
-            run = wandb.init(
-                project=o.logger.project,
-                entity=o.logger.entity or None,
-                dir=str(folder),
-                id=run_id,
-                name=folder.name,
-                group=o.name,
-                job_type=group,
-                tags=[o.dataset.name, o.model.label or o.model.name, o.regularizer.name, *o.logger.tags],
-                config=asdict(o) | {"group": group},
-                mode="online" if self._online else "offline",
-                resume="allow" if self._online else None,
-                reinit="create_new",
-                settings=wandb.Settings(
-                    init_timeout=60, console="off", silent=True, disable_git=True, disable_code=True
-                ),
-            )
+            run = self._init()
             while (item := self._queue.get()) is not None:
                 what, values, step = item
-                values = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
                 if what == "summary":
                     run.summary.update(values)
-                elif o.logger.curves:
+                else:
                     run.log(values, step=step)
             run.finish(exit_code=self._exit_code)
         except Exception as error:  # whatever W&B does, the trial goes on
-            log.warning("W&B is not logging this trial: %s", (str(error).splitlines() or [type(error).__name__])[0])
+            log.warning("W&B is not logging this trial: %s", _first_line(error))
+
+    def _init(self) -> Any:
+        choice = self._arguments[0].logger.wandb
+        if (choice == "online" or (choice == "auto" and _has_key())) and _Wandb.reachable:
+            try:
+                return self._start("online", resume="allow")
+            except Exception as error:
+                _Wandb.reachable = False
+                log.warning("W&B cannot be reached (%s); logging offline, for `wandb sync`", _first_line(error))
+                import wandb
+
+                wandb.teardown()  # its service still holds the id of the run that failed
+        return self._start("offline")
+
+    def _start(self, mode: str, **arguments: Any) -> Any:
+        import wandb
+
+        o, folder, run_id, group = self._arguments
+        return wandb.init(
+            project=o.logger.project,
+            entity=o.logger.entity or None,
+            dir=str(folder),
+            id=run_id,
+            name=folder.name,
+            group=o.name,
+            job_type=group,
+            tags=[o.dataset.name, o.model.label or o.model.name, o.regularizer.name, *o.logger.tags],
+            config=asdict(o) | {"group": group},
+            mode=mode,
+            reinit="create_new",
+            settings=wandb.Settings(init_timeout=20, console="off", silent=True, disable_git=True, disable_code=True),
+            **arguments,
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _has_key() -> bool:

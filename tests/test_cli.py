@@ -1,0 +1,127 @@
+"""The command, as a user meets it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("regularizer.alhpa=1", "regularizer.alhpa is not an option; did you mean regularizer.alpha?"),
+        ("+regularizer.alhpa=1", "regularizer.alhpa is not an option; did you mean regularizer.alpha?"),
+        ("++x=1", "x is not an option; there is"),
+        ("modle=resnet18", "modle is not an option; did you mean model?"),
+        ("regularizer=rdorp", "regularizer=rdorp is not a choice; did you mean rdrop?"),
+        ("regularizer.alpha=high", "regularizer.alpha=high must be a number at least 0"),
+        ("regularizer.dropout=1.5", "regularizer.dropout=1.5 is out of range: it must be at least 0 and below 1"),
+        ("regularizer.dropout=0.1", "regularizer.dropout=0.1 does nothing with regularizer=none: choose one"),
+        ("schedule.epochs=0", "schedule.epochs=0 is out of range: it must be at least 1"),
+        ("seed=", "seed= must be a whole number"),
+        ("dataset=image_folder dataset.root=/no/where", "dataset.root=/no/where"),
+        ("model.name=rezznet18", "model.name=rezznet18 is not a timm model; did you mean resnet18?"),
+        ("+model.args.foo=1", "model.args={"),
+        ("model=vit_base", "model.name=vit_base_patch16_224 cannot take 8x8 images"),
+        ("optimizer.name=adamx", "optimizer.name=adamx is not a timm optimizer; did you mean"),
+        ("regularizer=rdrop regularizer.sites=attention", "regularizer.sites=attention names a site"),
+        ("regularizer=rdrop regularizer.dropout=0", "regularizer.alpha=0.5 has no noise to act on"),
+        ("device=tpu9", "device=tpu9 is not here"),
+        ("model.checkpoint=/no/file.pt", "model.checkpoint=/no/file.pt is not a file"),
+    ],
+)
+def test_a_user_error_is_one_sentence_and_writes_nothing(
+    command: Command, tmp_path: Path, arguments: str, message: str
+) -> None:
+    done = command(*arguments.split())
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"rdrop-exp: {message}")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_runs_from_any_folder_and_is_skipped_the_second_time(command: Command, tmp_path: Path) -> None:
+    done = command(*SMALL, "regularizer=rdrop", "name=mine", "output_dir=here/results")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "test accuracy" in done.stdout
+    (folder,) = (tmp_path / "here/results/mine").iterdir()
+    assert folder.name.startswith("digits-resnet_micro_8-rdrop-p0.1-a0.5-s0-")
+    assert sorted(os.listdir(tmp_path)) == ["here"]
+    again = command(*SMALL, "regularizer=rdrop", "name=mine", "output_dir=here/results")
+    assert again.stdout.startswith("already finished")
+
+
+def test_training_failures_exit_with_1(command: Command) -> None:
+    done = command(*SMALL, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=0", "schedule.steps=9")
+    assert done.returncode == 1
+    assert done.stderr.startswith("rdrop-exp: the loss became")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_and_cfg(command: Command) -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    assert "regularizer: " in done.stdout
+    assert "early_dropout" in done.stdout
+    done = command("regularizer=rdrop", "--cfg", "job")
+    assert done.returncode == 0
+    assert "alpha: 0.5" in done.stdout
+
+
+def test_tab_completion_offers_choices_and_keys(command: Command) -> None:
+    line = "rdrop-exp regularizer=rd"
+    done = command("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert "regularizer=rdrop" in done.stdout.split()
+
+
+@pytest.mark.parametrize("group", ["batch", "tiny", "overfit"])
+def test_debug_groups(command: Command, tmp_path: Path, group: str) -> None:
+    done = command(f"debug={group}", "regularizer=rdrop")
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        "convnext_femto", "mixer_b16", "mixer_s32", "resnet18", "resnet50", "resnet_micro_8", "swin_femto", "vit_base",
+        "vit_micro_28", "vit_micro_32", "vit_micro_8", "vit_small", "vit_tiny",
+    ],
+)  # fmt: skip
+def test_debug_tiny_runs_any_model(command: Command, model: str) -> None:
+    done = command("debug=tiny", f"model={model}", "regularizer=rdrop")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
+    """Built, unpacked far away, and run with the same packages: the YAML travels inside."""
+    root = Path(__file__).parents[1]
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import rdrop_exp, rdrop_exp.cli as c; print(rdrop_exp.__file__); c.main()", *SMALL],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stdout
+    assert (tmp_path / "outputs/default").is_dir()
