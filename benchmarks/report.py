@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from report_trials import EARLY, NONE, RDROP, write_trial
+from tests.report_trials import EARLY, NONE, RDROP, write_trial
 
 
 def write(root: Path, groups: int, seeds: int, rows: int) -> None:
