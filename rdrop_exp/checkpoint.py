@@ -46,9 +46,13 @@ def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
     return None
 
 
-def remove(folder: Path) -> None:
-    """Delete the checkpoints of a trial that is finished."""
-    for name in (NAME, PREVIOUS, "checkpoint.partial"):
+def finish(folder: Path, weights: dict[str, Any] | None) -> None:
+    """Leave a finished trial's weights, if any, as its checkpoint, and nothing of what resuming needed."""
+    if weights is None:
+        (folder / NAME).unlink(missing_ok=True)
+    else:
+        save(folder, {"model": weights})
+    for name in (PREVIOUS, "checkpoint.partial"):
         (folder / name).unlink(missing_ok=True)
 
 

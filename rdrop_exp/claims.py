@@ -7,6 +7,7 @@ never stale and is taken over simply by asking again. The pid and host written i
 import contextlib
 import fcntl
 import os
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ _held: set[int] = set()  # descriptors of the claims of this process
 
 @contextlib.contextmanager
 def claim(folder: str | os.PathLike[str]) -> Iterator[bool]:
-    """Whether this process may run the trial in `folder`: False while another live process, or an outer claim, holds it.
+    """Whether this process may run the trial in `folder`: False while a live process, or an outer claim, holds it.
 
     Makes the folder. The claim lasts until the `with` block ends or the process dies.
     """
@@ -44,23 +45,29 @@ def held(folder: str | os.PathLike[str]) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not _try(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock; a few tries, since `held` takes it too, for microseconds, to look."""
-    for attempt in range(5):
-        if attempt:
-            time.sleep(0.02)
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    """Take the lock, unless it is taken; those who only look share it for microseconds, and are waited for."""
+    for _ in range(1000):
+        if _try(descriptor, fcntl.LOCK_EX):
             return True
+        if not _try(descriptor, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(random.uniform(0, 0.002))
     return False
+
+
+def _try(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _forget() -> None:

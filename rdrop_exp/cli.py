@@ -1,8 +1,8 @@
 """The command `rdrop-exp`: a Hydra application whose every user error is one sentence and exit code 2.
 
-    rdrop-exp model=vit_micro_8 regularizer=rdrop regularizer.alpha=0.5     one trial
-    rdrop-exp -m regularizer=none,rdrop seed=0,1,2                         a sweep
-    rdrop-exp --help                                                       groups and options
+rdrop-exp model=vit_micro_8 regularizer=rdrop regularizer.alpha=0.5     one trial
+rdrop-exp -m regularizer=none,rdrop seed=0,1,2                         a sweep
+rdrop-exp --help                                                       groups and options
 """
 
 import os
@@ -137,7 +137,11 @@ def unknown(key: str) -> str:
         names = hints(known)
         if word not in names:
             groups = ["experiment", "debug"] if not done else []
-            return "" if word in groups else f"{key} is not an option{nearest(done + word, [done + n for n in (*names, *groups)])}"
+            return (
+                ""
+                if word in groups
+                else f"{key} is not an option{nearest(done + word, [done + n for n in (*names, *groups)])}"
+            )
         done += f"{word}."
         known = unwrap(names[word])[0]
         if getattr(known, "__origin__", None) is dict:

@@ -228,6 +228,8 @@ class Options:
     """End training once the mean training loss of a logged interval falls below this; 0: never."""
     checkpoint_seconds: Annotated[float, Range(0), RUNTIME] = 60.0
     """Seconds between checkpoints."""
+    keep_weights: Annotated[bool, RUNTIME] = True
+    """Leave the tested weights in checkpoint.pt, for `model.checkpoint=` and analysis."""
 
 
 def from_dict(values: dict[str, Any]) -> Options:
@@ -301,6 +303,9 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if not noisy and not peered:
         clear("regularizer", "alpha")
         r.name = "none"
+    elif r.name == "none":  # options without a preset: called after what they amount to
+        kind = "rdrop" if r.alpha else "dropout" if r.dropout else "stochastic_depth"
+        r.name = "mutual" if peered and not noisy else kind if r.when == "always" else f"{r.when}_{kind}"
     if r.alpha == 0:
         clear("regularizer", "passes", "every", "stop_gradient", "divergence", "second_dropout")
     if r.second_dropout == r.dropout:

@@ -5,8 +5,9 @@ state dict keeps timm's keys. Sites are found by place and name after the model 
 """
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,23 @@ PRESETS = {
     "rdrop": ("embed", "mlp"),  # R-Drop's ViT code, attention 0
     "dru": ("embed", "attention", "projection", "mlp"),  # "Dropout Reduces Underfitting"
 }
+_SITE_OF = (  # of a dropout, by "path ParentClass"; the first that matches; "" where none of our names fits
+    (r"^backbone\.head|\bpatch_embed\.backbone\.head", ""),  # of a hybrid's stem: not the classifier
+    (r"attn_drop FactorAttn", ""),  # CoaT never calls it
+    (r"pos_drop", "embed"),
+    (r"\battn_drop\b", "attention"),
+    (r"\b(proj|out)_drop\b|\battn\.output\.drop\b", "projection"),
+    (r"(\b|_)(attn|se|rel_pos)\.", ""),  # small networks that make gates or position biases
+    (r"head|classifier|pre_logits|Head|Classifier", "head"),
+    (r"[Mm]lp|\bdrop[123]\b|\.\d+ Sequential$", "mlp"),
+)
+_WRAPPERS = ("Residual", "ResidualBlock", "ResidualDrop")  # x + branch(x) of ConvMixer, SHViT and both EfficientViT
 
 
 def drop(x: Tensor, rate: Tensor, per_row: bool = False) -> Tensor:
     """Zero each element of `x` (rows, ...), or each row, with its pass's rate and scale the rest by 1/(1 - rate).
 
-    `rate` is (passes,), and the rows of `x` are pass by pass; (1,) serves all rows.
+    `rate` is (passes,) in 0..1, float32, and the rows of `x` are pass by pass; (1,) serves all rows.
     """
     if len(rate) > 1:
         rate = rate.repeat_interleave(len(x) // len(rate))
@@ -33,10 +45,12 @@ def drop(x: Tensor, rate: Tensor, per_row: bool = False) -> Tensor:
     if per_row:
         keep = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= rate
     elif x.device.type == "cpu" and not torch.compiler.is_compiling():
-        keep = _random_halves(x.shape) >= ((rate * 65536).round() - 32768).clamp(max=32767).to(torch.int16)
+        # A rate in 65536ths, rounded up or down at random: on average it is exact.
+        threshold = (rate * 65536 + torch.rand(())).floor().clamp(max=65535) - 32768
+        keep = _random_halves(x.shape) >= threshold.to(torch.int16)
     else:
         keep = torch.rand_like(x, dtype=torch.float32) >= rate  # float32 even for bf16, which has 256 draws in 0..1
-    return x * (keep.to(x.dtype) * (1.0 / (1.0 - rate)).to(x.dtype))
+    return (x * (keep * (1.0 / (1.0 - rate)))).to(x.dtype)
 
 
 def _random_halves(shape: torch.Size) -> Tensor:
@@ -51,6 +65,7 @@ class _Noise(nn.Module):
 
     rate: Tensor
     full: Tensor
+    per_row = False
 
     def __init__(self, *full: float) -> None:
         super().__init__()
@@ -60,46 +75,62 @@ class _Noise(nn.Module):
         self.passes = 1
         self.active = False
 
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, ...) → the same; the identity in eval mode and while inactive."""
+        return drop(x, self.rate[: self.passes], self.per_row) if self.training and self.active else x
+
+    def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Forward pre-hook: noise on what goes into a module that has no slot before it."""
+        return (self(inputs[0]), *inputs[1:])
+
+    def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        """Forward hook: noise on what comes out of a module that has no slot after it."""
+        noisy: Tensor = self(output)
+        return noisy
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow the model to its device but stay float32: in bfloat16 a rate could be off by 0.2 %."""
+        before = self.full, self.rate
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.full, self.rate = before[0].to(self.full.device), before[1].to(self.rate.device)
+        return self
+
 
 class Dropout(_Noise):
-    """Element-wise dropout; the identity in eval mode and while inactive."""
+    """Element-wise dropout."""
 
     p = 0.0  # timm's fused attention reads this, and runs only while no noise is active
 
-    def forward(self, x: Tensor) -> Tensor:
-        return drop(x, self.rate[: self.passes]) if self.training and self.active else x
+    def unfuse(self, attention: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Forward pre-hook of an attention: its fused kernel, which takes no tensor as its rate, steps aside."""
+        attention.fused_attn = not (self.training and self.active)  # type: ignore[assignment]
 
 
 class DropPath(_Noise):
-    """Stochastic depth (Huang et al. 2016): drops a residual branch for whole rows; else as `Dropout`."""
+    """Stochastic depth (Huang et al. 2016): drops a residual branch for whole rows, which are samples."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return drop(x, self.rate[: self.passes], per_row=True) if self.training and self.active else x
+    per_row = True
 
 
 class Noise:
     """The noise of one or several models: every rate is its full value times one share."""
 
-    def __init__(self, modules: list[_Noise], attentions: list[nn.Module]) -> None:
+    def __init__(self, modules: Sequence[_Noise], attentions: Sequence[nn.Module] = ()) -> None:
         self.modules = [m for m in modules if m.highest > 0]
-        self.attentions = attentions
+        self.attentions = list(attentions)  # those whose fused kernel steps aside while noise is active
         self._set: tuple[float, int] = (0.0, 1)
 
     def set(self, share: float, passes: int = 1) -> None:
         """Make all rates `share` (0..1) of full, for rows of that many passes; nothing waits for the device."""
         if (share, passes) == self._set or not self.modules:
             return
-        was_active, active = self._set[0] > 0, share > 0
         self._set = (share, passes)
         rates = [m.rate for m in self.modules]
         torch._foreach_copy_(rates, [m.full for m in self.modules])
         torch._foreach_mul_(rates, share)
         for module in self.modules:
             module.passes = min(passes, len(module.full))
-            module.active = active
-        if active != was_active:
-            for attention in self.attentions:  # the fused kernel cannot take a tensor as its rate
-                attention.fused_attn = not active  # type: ignore[assignment]
+            module.active = share > 0
 
     def rates(self, share: float) -> dict[str, float]:
         """The highest rate of each kind at this share, as `rate/dropout` and `rate/drop_path`, where there is one."""
@@ -109,57 +140,46 @@ class Noise:
 
 
 class Slot(NamedTuple):
-    """A place for noise: `parent.attribute`, and its site (or "branch", where stochastic depth acts)."""
+    """A place for noise: `parent.attribute`, its site ("branch": stochastic depth), and the path of its block."""
 
     parent: nn.Module
     attribute: str
     site: str
+    block: str
 
 
 def slots(model: nn.Module) -> Iterator[Slot]:
-    """Places for noise, in the model's own order, which is the order of depth."""
+    """Places for noise, in the model's own order, which is the order of depth; a block is what timm numbers."""
     for path, parent in model.named_modules():
-        children: dict[str, nn.Module | None] = {**parent._modules}
-        children |= {k: None for k, v in vars(parent).items() if v is None and "drop_path" in k}
+        numbered = re.match(r".*\.\d+(?![^.])", path)
+        block = numbered[0] if numbered else path
+        children: dict[str, Any] = dict(parent._modules) | {k: None for k, v in vars(parent).items() if v is None}
+        branches = [k for k, v in children.items() if re.search(r"drop_path\d*$", k) and not _has_weights(v)]
+        if type(parent).__name__ in _WRAPPERS and not branches and getattr(parent, "shortcut", path) is not None:
+            branches = [k for k in ("m", "fn", "main") if k in children]
         for attribute, child in children.items():
-            if "drop_path" in attribute and (child is None or not list(child.parameters())):
-                yield Slot(parent, attribute, "branch")
-            elif isinstance(child, nn.modules.dropout._DropoutNd | Dropout):
-                site = _site(f"{path}.{attribute}", type(parent).__name__)
+            if attribute in branches:
+                yield Slot(parent, attribute, "branch", block)
+            elif isinstance(child, nn.modules.dropout._DropoutNd):
+                words = f"{path}.{attribute} {type(parent).__name__}".lstrip(".")
+                site = next((site for pattern, site in _SITE_OF if re.search(pattern, words)), "")
                 if site:
-                    yield Slot(parent, attribute, site)
+                    yield Slot(parent, attribute, site, block)
 
 
-def _site(path: str, parent: str) -> str:
-    """Site of a dropout, from its path and its parent's class; empty where it has no name of ours."""
-    attribute = path.rsplit(".", 1)[-1]
-    if "pos_drop" in path:
-        return "embed"
-    if attribute.startswith("attn_drop"):
-        return "attention"
-    if attribute.startswith("proj_drop"):
-        return "projection"
-    if "head" in path.lower() or "classifier" in path or any(w in parent for w in ("Head", "Classifier", "Cls")):
-        return "head"
-    if "mlp" in parent.lower() or "mlp" in path or attribute in ("drop1", "drop2", "drop3"):
-        return "mlp"
-    return ""
+def _has_weights(module: nn.Module | None) -> bool:
+    return module is not None and next(module.parameters(), None) is not None
 
 
 def silence(model: nn.Module) -> None:
-    """Take away the noise that the model was built with."""
-    for module in list(model.modules()):
+    """Take away the dropout and stochastic depth that the model was built with, also where they are only numbers."""
+    for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
-        for name in ("drop_rate", "attn_drop_rate", "drop_prob", "drop"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)  # read by functional dropout at each forward
-
-
-def _before(classifier: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Forward pre-hook of a classifier whose model has no dropout module before it."""
-    noise: nn.Module = classifier.noise  # type: ignore[assignment]
-    return (noise(arguments[0]), *arguments[1:])
+        if type(module).__name__ != "DropBlock2d":  # a method of its own, like patch dropout, and only ever asked for
+            for name, value in vars(module).items():
+                if "drop" in name and "patch" not in name and isinstance(value, float):
+                    setattr(module, name, 0.0)  # read at each forward by functional dropout, fused attention, LSTMs
 
 
 def install(model: nn.Module, r: Regularizer) -> Noise:
@@ -171,29 +191,44 @@ def install(model: nn.Module, r: Regularizer) -> Noise:
     rates = (r.dropout,) if r.second_dropout is None else (r.dropout, *[r.second_dropout] * (r.passes - 1))
     modules: list[_Noise] = []
     attentions: list[nn.Module] = []
-    for parent, attribute, site in places:
-        if site in wanted:
-            modules.append(Dropout(*rates))
-            setattr(parent, attribute, modules[-1])
-            if site == "attention" and getattr(parent, "fused_attn", False):
-                attentions.append(parent)
+    for slot in places:
+        if slot.site in wanted:
+            modules.append(noise := Dropout(*rates))
+            setattr(slot.parent, slot.attribute, noise)
+            if slot.site == "attention" and getattr(slot.parent, "fused_attn", False):
+                slot.parent.register_forward_pre_hook(noise.unfuse)
+                attentions.append(slot.parent)
     if "head" in wanted and not any(slot.site == "head" for slot in places):
-        modules.append(Dropout(*rates))
         classifier = model.get_classifier()  # type: ignore[operator]
-        classifier.add_module("noise", modules[-1])
-        classifier.register_forward_pre_hook(_before)
+        for i, module in enumerate([classifier] if isinstance(classifier, nn.Module) else classifier):
+            modules.append(noise := Dropout(*rates))
+            model.add_module(f"noise{i}", noise)
+            module.register_forward_pre_hook(noise.before)
     branches = [slot for slot in places if slot.site == "branch"]
     if r.drop_path > 0 and not branches:
-        raise OptionError(f"regularizer.drop_path={r.drop_path:g} has nowhere to act: {name} has no residual branches")
-    blocks = list(dict.fromkeys(slot.parent for slot in branches))
-    for parent, attribute, _ in branches:
-        share = blocks.index(parent) / max(len(blocks) - 1, 1) if r.profile == "linear" else 1.0
+        raise OptionError(
+            f"regularizer.drop_path={r.drop_path:g} has nowhere to act, as timm's {name} has no place for stochastic"
+            " depth: set it to 0"
+        )
+    blocks = {block: i for i, block in enumerate(dict.fromkeys(slot.block for slot in branches))}
+    for slot in branches:
+        share = blocks[slot.block] / (len(blocks) - 1) if r.profile == "linear" and len(blocks) > 1 else 1.0
         layers: list[_Noise] = [Dropout(*rates)] if "residual" in wanted else []
         layers += [DropPath(r.drop_path * share)] if r.drop_path > 0 else []
+        _put(slot, layers)
         modules += layers
-        if layers or getattr(parent, attribute) is not None:
-            setattr(parent, attribute, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
     return Noise(modules, attentions)
+
+
+def _put(slot: Slot, layers: list[_Noise]) -> None:
+    """Noise on a residual branch: in the place that timm left for it, or after a branch that has none."""
+    child = getattr(slot.parent, slot.attribute)
+    if _has_weights(child):
+        for i, layer in enumerate(layers):
+            slot.parent.add_module(f"noise{i}", layer)
+            child.register_forward_hook(layer.after)
+    elif layers:
+        setattr(slot.parent, slot.attribute, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
 
 
 def _wanted(r: Regularizer, found: set[str], name: str) -> set[str]:
@@ -201,17 +236,15 @@ def _wanted(r: Regularizer, found: set[str], name: str) -> set[str]:
     if r.dropout == 0 and not r.second_dropout:
         return set()
     have = (found - {"branch"}) | {"head"} | ({"residual"} if "branch" in found else set())
-    listed = f"{name} has {' '.join(s for s in SITES if s in have)}"
+    listed = f"timm's {name} has {' '.join(s for s in SITES if s in have)}"
     if r.sites == "default":
         return have & set(PRESETS["dru"]) or {"head"}
-    if r.sites in PRESETS:
-        chosen = have & set(PRESETS[r.sites])
-        if not chosen:
-            raise OptionError(f"regularizer.sites={r.sites} names no site of this model; {listed}")
-        return chosen
-    for site in r.sites.split("+"):
+    chosen = set(PRESETS.get(r.sites, r.sites.split("+")))
+    for site in () if r.sites in PRESETS else sorted(chosen):
         if site not in SITES:
             raise OptionError(f"regularizer.sites={r.sites} is not known{nearest(site, [*SITES, *PRESETS, 'default'])}")
         if site not in have:
-            raise OptionError(f"regularizer.sites={r.sites} names a site that this model lacks; {listed}")
-    return set(r.sites.split("+"))
+            raise OptionError(f"regularizer.sites={r.sites} names {site}, which this model lacks; {listed}")
+    if not chosen & have:
+        raise OptionError(f"regularizer.sites={r.sites} names no site of this model; {listed}")
+    return chosen & have

@@ -78,7 +78,9 @@ def convert(hint: Any, value: Any, path: str) -> Any:
     hint, bounds, _ = unwrap(hint)
     if dataclasses.is_dataclass(hint):
         return build(hint, value, path)
-    choices = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is Union else (hint,)
+    choices = (
+        typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is Union else (hint,)
+    )
     for choice in choices:
         fits, converted = _fit(choice, value)
         if fits:

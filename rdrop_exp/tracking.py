@@ -66,7 +66,9 @@ class Tracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar:
             self._bar.close()
         if self._wandb:
@@ -82,7 +84,11 @@ class _Bar:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            BarColumn(), "{task.percentage:>3.0f}%", TimeRemainingColumn(), TextColumn("{task.description}"), transient=True
+            BarColumn(),
+            "{task.percentage:>3.0f}%",
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            transient=True,
         )
         self._task = self._progress.add_task("", total=1.0)
         self._last: dict[str, float] = {}

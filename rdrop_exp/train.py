@@ -207,7 +207,9 @@ def evaluate(
         count = count + items(batch)
     means = (sums / count).tolist()
     found = {f"{prefix}/loss": means[0][0], f"{prefix}/accuracy": means[0][1]}
-    return found if networks == 1 else found | {f"{prefix}/loss_peer": means[1][0], f"{prefix}/accuracy_peer": means[1][1]}
+    return (
+        found if networks == 1 else found | {f"{prefix}/loss_peer": means[1][0], f"{prefix}/accuracy_peer": means[1][1]}
+    )
 
 
 def correct(outputs: Tensor, batch: Batch) -> Tensor:

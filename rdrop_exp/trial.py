@@ -62,7 +62,9 @@ def run(options: Options, command: str = "") -> dict[str, Any] | None:
         state = State(**saved["state"]) if saved else State()
         label = "-".join(about["name"].split("-")[:-1])
         with Tracker(o, folder, about["identity"], label, state.rows) as tracker, signals() as stop:
-            start = f"from step {state.step}" if saved else f"{sum(p.numel() for p in network.parameters()):,} parameters"
+            start = (
+                f"from step {state.step}" if saved else f"{sum(p.numel() for p in network.parameters()):,} parameters"
+            )
             tracker.message(f"{folder.name}: {'going on ' if saved else ''}{start}, {total} steps on {device}")
             if unused:
                 tracker.message(f"no effect here: {', '.join(unused)}")
@@ -80,11 +82,13 @@ def run(options: Options, command: str = "") -> dict[str, Any] | None:
                 f" (weights of epoch {state.best_epoch}, {state.seconds:.0f} s)"
             )
             record(folder, result)
-        checkpoint.remove(folder)
+        checkpoint.finish(folder, network.state_dict() if o.keep_weights else None)
     return result
 
 
-def saver(o: Options, folder: Path, stop: list[int], tracker: Tracker) -> Callable[[Callable[[], dict[str, Any]]], None]:
+def saver(
+    o: Options, folder: Path, stop: list[int], tracker: Tracker
+) -> Callable[[Callable[[], dict[str, Any]]], None]:
     """What the loop calls between steps: saves a checkpoint when it is time, and when a signal asks to stop."""
     last = time.monotonic()
 

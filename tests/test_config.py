@@ -18,7 +18,10 @@ from rdrop_exp.schema import OptionError, Range, nearest
         ({"regularizer": {"alhpa": 1}}, "regularizer.alhpa is not an option; did you mean regularizer.alpha?"),
         ({"x": 1}, "x is not an option; there is"),
         ({"regularizer": {"alpha": "high"}}, "regularizer.alpha=high must be a number at least 0"),
-        ({"regularizer": {"dropout": 1.5}}, "regularizer.dropout=1.5 is out of range: it must be at least 0 and below 1"),
+        (
+            {"regularizer": {"dropout": 1.5}},
+            "regularizer.dropout=1.5 is out of range: it must be at least 0 and below 1",
+        ),
         ({"regularizer": {"dropout": float("nan")}}, "regularizer.dropout=nan is out of range"),
         ({"regularizer": {"when": "erly"}}, "regularizer.when=erly is not a choice; did you mean early?"),
         ({"schedule": {"epochs": 0}}, "schedule.epochs=0 is out of range: it must be at least 1"),
@@ -146,6 +149,21 @@ def test_seed_is_all_that_tells_trials_of_a_group_apart() -> None:
 def test_readable_name() -> None:
     r = {"name": "early_dropout", "dropout": 0.1, "when": "early", "cutoff_epoch": 5.0}
     assert readable_name(from_dict({"regularizer": r})) == "digits-vit_tiny_patch16_224-early_dropout-p0.1-until5-s0"
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "name"),
+    [
+        ({}, "none"),
+        ({"dropout": 0.1}, "dropout"),
+        ({"drop_path": 0.1, "when": "late", "cutoff_epoch": 1}, "late_stochastic_depth"),
+        ({"dropout": 0.1, "alpha": 1}, "rdrop"),
+        ({"dropout": 0.1, "name": "mine"}, "mine"),
+        ({"dropout": 0.1, "name": "mine", "when": "never"}, "none"),
+    ],
+)
+def test_options_without_a_preset_are_called_after_what_they_amount_to(regularizer: dict[str, Any], name: str) -> None:
+    assert canonical(from_dict({"regularizer": regularizer}))[0].regularizer.name == name
 
 
 def test_every_option_has_a_docstring() -> None:

@@ -132,7 +132,22 @@ def test_a_finished_trial_is_not_run_again(tmp_path: Path, capsys: pytest.Captur
     assert trial.run(o) == first
     assert (trial_folder(o) / "result.json").stat().st_mtime_ns == before
     assert "already finished" in capsys.readouterr().out
-    assert not list(trial_folder(o).glob("checkpoint*"))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_tested_weights_are_left_for_another_trial(tmp_path: Path, keep: bool) -> None:
+    o = options(tmp_path, SMALL, {"keep_weights": keep, "regularizer": {"alpha": 0.0}, "optimizer": {"ema": 0.0}})
+    first = trial.run(o)
+    assert first is not None
+    files = [p.name for p in trial_folder(o).glob("checkpoint*")]
+    assert files == (["checkpoint.pt"] if keep else [])
+    if keep:
+        o.model.checkpoint = str(trial_folder(o) / "checkpoint.pt")
+        o.optimizer.lr = 1e-12
+        o.select, o.regularizer.when, o.dataset.mixup = "last", "never", 0.0
+        second = trial.run(o)
+        assert second is not None  # a learning rate of nothing: it tests what it was given, but for batch statistics
+        assert second["metrics"]["test/loss"] == pytest.approx(first["metrics"]["test/loss"], abs=0.2)
 
 
 def test_a_trial_that_another_process_runs_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +172,7 @@ def test_result_json_says_what_it_must(tmp_path: Path) -> None:
     assert from_dict(result["options"])
     assert trial_folder(o).name == f"{result['name']}-{result['identity']}"
     assert sorted(p.name for p in trial_folder(o).iterdir()) == [
-        "claim", "config.yaml", "log.txt", "metrics.jsonl", "result.json",
+        "checkpoint.pt", "claim", "config.yaml", "log.txt", "metrics.jsonl", "result.json",
     ]  # fmt: skip
 
 
