@@ -25,7 +25,13 @@ MODELS = {
     "vit_micro_8": ("vit_tiny_patch16_224", {"patch_size": 2, "embed_dim": 64, "depth": 4, "num_heads": 4}),
     "resnet_micro_8": (
         "resnet18",
-        {"layers": [1, 1, 1, 1], "channels": [24, 32, 48, 64], "stem_width": 16, "stem_type": "deep", "output_stride": 16},
+        {
+            "layers": [1, 1, 1, 1],
+            "channels": [24, 32, 48, 64],
+            "stem_width": 16,
+            "stem_type": "deep",
+            "output_stride": 16,
+        },
     ),
 }
 

@@ -18,7 +18,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rdrop_exp import config
+from rdrop_exp import config, launch
+from rdrop_exp.launch import Trial
+from rdrop_exp.records import trial_folder
 from rdrop_exp.schema import OptionError, hints, nearest, unwrap
 
 
@@ -29,9 +31,14 @@ def packaged(name: str) -> Path:
 
 
 def normalise(arguments: list[str]) -> list[str]:
-    """Overrides as Hydra wants them: a model by its timm name brings no preset's arguments; open dictionaries are open."""
+    """Overrides as Hydra wants them.
+
+    A model by its timm name comes without a preset's arguments, a sweep is a multirun, and open dictionaries are open.
+    """
     keys = {argument.partition("=")[0] for argument in arguments}
     chosen = ["model=timm"] if "model.name" in keys and "model" not in keys else []
+    if "sweep" in keys and not {"-m", "--multirun"} & keys:
+        chosen.append("-m")
     openings = ("model.args", "peer.args", "optimizer.args")
     return chosen + ["++" + a if a.startswith(openings) else a for a in arguments]
 
@@ -39,6 +46,23 @@ def normalise(arguments: list[str]) -> list[str]:
 def options_of(cfg: DictConfig) -> config.Options:
     """Checked options from what Hydra composed."""
     return config.from_dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def describe(cfg: DictConfig) -> Trial:
+    """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
+    o, unused = config.canonical(options_of(cfg))
+    r = o.regularizer
+    passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every
+    length = o.schedule.steps or o.schedule.epochs * o.dataset.fraction
+    folder = trial_folder(o)
+    return Trial(
+        identity=config.identity(o),
+        folder=str(folder),
+        name=folder.name,
+        group=config.identity(o, seeded=False),
+        work=passes * length,
+        notes=[f"{name} has no effect" for name in unused],
+    )
 
 
 def task(cfg: DictConfig) -> float | None:
@@ -87,7 +111,9 @@ def main() -> NoReturn:
     ConfigStore.instance().store(name="options", node=asdict(config.Options()))
     # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
     version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    sys.argv[1:] = normalise(sys.argv[1:])
+    os.environ.setdefault("RDROP_EXP_SWEEPS", str(packaged("sweeps")))
+    launch.register()
+    sys.argv[1:] = launch.arguments(normalise(sys.argv[1:]))
     try:
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:

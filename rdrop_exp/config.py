@@ -53,7 +53,7 @@ class Dataset:
     label_column: str = "label"
     """image_csv: the column of labels."""
     image_size: Annotated[int | None, Range(1)] = None
-    """Side of the square images given to the model, in pixels; null: the data set's own (224 for folders)."""
+    """Side of the square images given to the model, in pixels; null: the data set's own (streamed photographs: 224)."""
     validation: Annotated[float, Range(0, 1, open_left=True, open_right=True)] = 0.1
     """Share of the training images split off for validation where the data has no validation set."""
     test: Annotated[float, Range(0, 1, open_left=True, open_right=True)] = 0.2
@@ -89,7 +89,7 @@ class Dataset:
     label_smoothing: Annotated[float, Range(0, 1, open_right=True)] = 0.0
     """Share of the target spread evenly over all classes, in training."""
     limit: Annotated[int | None, Range(1)] = None
-    """Use only this many batches of each of the three sets, in each epoch; null: all."""
+    """Use only this many batches of each of the three sets, in each epoch (for evaluation they are twice the size)."""
     repeat_batch: bool = False
     """Train on the first batch again and again, unshuffled (for `debug=overfit`)."""
     workers: Annotated[int | None, Range(0), RUNTIME] = None
@@ -109,7 +109,7 @@ class Regularizer:
     profile: Literal["linear", "constant"] = "linear"
     """Stochastic depth over blocks: from 0 to `drop_path`, or the same everywhere."""
     sites: str = "default"
-    """Where dropout acts: default, timm, rdrop, dru, or names joined by + (embed attention projection mlp head residual)."""
+    """Where dropout acts: default, timm, rdrop, dru, or some of embed attention projection mlp head residual, as a+b."""
     when: Literal["never", "always", "early", "late", "increasing", "decreasing", "curriculum", "annealed"] = "always"
     """When the noise acts."""
     cutoff_epoch: Annotated[float | None, Range(0, open_left=True)] = None
@@ -321,7 +321,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if r.cutoff_epoch is not None:
         r.cutoff_share = None
     elif r.cutoff_share is not None and s.steps is None:
-        r.cutoff_epoch, r.cutoff_share = r.cutoff_share * s.epochs, None
+        r.cutoff_epoch, r.cutoff_share = round(r.cutoff_share * s.epochs, 3), None
     if s.steps is not None:
         clear("schedule", "epochs")
     if s.warmup_steps is not None:

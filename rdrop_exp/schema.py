@@ -42,7 +42,7 @@ def nearest(word: str, among: typing.Iterable[str]) -> str:
     """The most similar of `among`, as a question to append to a message; or the whole list where it is short."""
     among = sorted(among)
     longer = [a for a in among if word and a.startswith(word)]
-    close = longer and [min(longer, key=len)] or difflib.get_close_matches(word, among, n=1, cutoff=0.5)
+    close = [min(longer, key=len)] if longer else difflib.get_close_matches(word, among, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]}?"
     return f"; there is {', '.join(among)}" if 0 < len(among) <= 30 else ""

@@ -1,7 +1,7 @@
 """What a trial tells the world: metrics.jsonl, log.txt, the terminal, and Weights & Biases.
 
-Nothing here can stop or delay a trial: W&B is talked to from a thread of its own, with time-outs, and its failure costs a
-warning.
+Nothing here can stop or delay a trial: W&B is talked to from a thread of its own, with time-outs, and its failure costs
+a warning.
 """
 
 import json
@@ -14,7 +14,7 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rdrop_exp.config import Options
 
@@ -153,7 +153,7 @@ class _Wandb:
                 wandb.teardown()  # its service still holds the id of the run that failed
         return self._start("offline")
 
-    def _start(self, mode: str, **arguments: Any) -> Any:
+    def _start(self, mode: Literal["online", "offline"], **arguments: Any) -> Any:
         import wandb
 
         o, folder, run_id, group = self._arguments

@@ -6,7 +6,7 @@ checkpoint is weights, optimizer and `State`, and a trial that was stopped goes 
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from rdrop_exp.config import Options
-from rdrop_exp.data import Batch, Data
-from rdrop_exp.losses import TASK_LOSSES, loss
+from rdrop_exp.data import Data
+from rdrop_exp.data.batch import items, repeat, split
+from rdrop_exp.evaluate import Row, correct, evaluate
+from rdrop_exp.losses import loss
 from rdrop_exp.noise import Noise
 from rdrop_exp.optimizers import make_ema, make_optimizer
 from rdrop_exp.schedules import learning_rate, noise_share
 from rdrop_exp.seeds import mix
 
-Row = dict[str, float]
 COLUMNS = ("train/loss", "train/cross_entropy", "train/consistency", "train/accuracy")
 
 
@@ -83,7 +84,8 @@ def train(
 
     def pack() -> dict[str, Any]:
         state = asdict(s) | {"seconds": s.seconds + time.monotonic() - started}
-        parts = {"model": network, "optimizer": optimizer, "scaler": scaler} | ({"ema": ema.module} if ema else {})
+        parts: dict[str, Any] = {"model": network, "optimizer": optimizer, "scaler": scaler}
+        parts |= {"ema": ema.module} if ema else {}
         return {k: v.state_dict() for k, v in parts.items()} | {"state": state, "best": best, "history": history}
 
     # -- training ---------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def train(
                 divergence=r.divergence,
                 stop_gradient=r.stop_gradient,
             )
-            scaler.scale(losses.total).backward()
+            scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 right = correct(outputs[: len(micro.targets)], micro) / items(batch)
                 sums += torch.stack([*losses, right])
@@ -184,48 +186,6 @@ def train(
     return s
 
 
-@torch.no_grad()
-def evaluate(
-    network: nn.Module,
-    batches: Iterable[Batch],
-    device: torch.device,
-    cast: Callable[[], AbstractContextManager[Any]],
-    prefix: str,
-    networks: int = 1,
-) -> Row:
-    """Mean loss and accuracy over all items, noise off; with two networks the second's accuracy beside the first's."""
-    network.eval()
-    sums = torch.zeros(networks, 2, device=device)
-    count: int | Tensor = 0
-    for batch in batches:
-        with cast():
-            outputs = network(batch.inputs)
-        for i, out in enumerate(outputs.chunk(networks)):
-            losses = TASK_LOSSES["cross_entropy"](out.float().flatten(0, -2), batch.targets.flatten())
-            kept = losses if batch.mask is None else losses[batch.mask.flatten()]
-            sums[i] += torch.stack([kept.sum(), correct(out, batch)])
-        count = count + items(batch)
-    means = (sums / count).tolist()
-    found = {f"{prefix}/loss": means[0][0], f"{prefix}/accuracy": means[0][1]}
-    return (
-        found if networks == 1 else found | {f"{prefix}/loss_peer": means[1][0], f"{prefix}/accuracy_peer": means[1][1]}
-    )
-
-
-def correct(outputs: Tensor, batch: Batch) -> Tensor:
-    """How many items (those of the mask) have the target class as the most likely one: (batch, …, classes) → scalar."""
-    targets = batch.targets if batch.targets.ndim < outputs.ndim else batch.targets.argmax(-1)
-    right = outputs.argmax(-1) == targets
-    return (right if batch.mask is None else right & batch.mask).sum().float()
-
-
-def items(batch: Batch) -> int | Tensor:
-    """Number of items in a batch: those of the mask, or all."""
-    if batch.mask is not None:
-        return batch.mask.sum()
-    return batch.targets.numel() if not batch.targets.is_floating_point() else batch.targets[..., 0].numel()
-
-
 def reseed(device: torch.device, seed: int) -> None:
     """Seed the generator that noise on this device draws from.
 
@@ -237,30 +197,6 @@ def reseed(device: torch.device, seed: int) -> None:
         torch.cuda.manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
-
-
-def repeat(inputs: Any, copies: int) -> Any:
-    """The inputs `copies` times over, one after another along the batch: rows have independent noise."""
-    if copies == 1:
-        return inputs
-    if isinstance(inputs, dict):
-        return {k: repeat(v, copies) for k, v in inputs.items()}
-    return inputs.repeat(copies, *[1] * (inputs.ndim - 1))
-
-
-def split(batch: Batch, parts: int) -> list[Batch]:
-    """A batch as equal micro-batches (the last may be smaller)."""
-    if parts == 1:
-        return [batch]
-    pieces = {k: v.chunk(parts) for k, v in batch.inputs.items()} if isinstance(batch.inputs, dict) else {}
-    inputs = (
-        [dict(zip(pieces, values, strict=True)) for values in zip(*pieces.values(), strict=True)]
-        if pieces
-        else batch.inputs.chunk(parts)
-    )
-    targets = batch.targets.chunk(parts)
-    masks = [None] * len(targets) if batch.mask is None else batch.mask.chunk(parts)
-    return [Batch(*each) for each in zip(inputs, targets, masks, strict=True)]
 
 
 def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:

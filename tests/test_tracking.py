@@ -30,10 +30,20 @@ def test_an_offline_run_holds_metrics_options_and_identity(tmp_path: Path) -> No
     (file,) = trial_folder(o).glob(f"wandb/offline-run-*/run-{identity(o)}.wandb")
     wandb = shutil.which("wandb", path=str(Path(sys.executable).parent))
     assert wandb
-    shown = subprocess.run([wandb, "leet", "inspect", "--summary", str(file)], capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(
+        [wandb, "leet", "inspect", "--summary", str(file)], capture_output=True, text=True, timeout=60
+    )
     text = re.sub(r"\x1b\[[0-9;]*m", "", shown.stdout)
     assert shown.returncode == 0, shown.stderr
-    for word in (identity(o), "test/accuracy", "train/consistency", "rate/dropout", "images_per_second", "alpha", "mine"):
+    for word in (
+        identity(o),
+        "test/accuracy",
+        "train/consistency",
+        "rate/dropout",
+        "images_per_second",
+        "alpha",
+        "mine",
+    ):
         assert word in text, word
 
 
