@@ -84,7 +84,7 @@ def task(cfg: DictConfig) -> float | None:
 def check_chosen(o: config.Options, overrides: list[str]) -> None:
     """Refuse a rate or weight that was set without choosing a regularizer: it would do nothing."""
     keys = {override.lstrip("+").partition("=")[0] for override in overrides}
-    if o.regularizer.when != "never" or keys & {"regularizer", "experiment"}:
+    if o.regularizer.when != "never" or keys & {"regularizer", "experiment"} or o.peer.name:
         return
     for key in ("dropout", "second_dropout", "drop_path", "alpha"):
         if f"regularizer.{key}" in keys:

@@ -98,8 +98,8 @@ class Dataset:
 
 @dataclass(kw_only=True, slots=True)
 class Regularizer:
-    name: Annotated[str, RUNTIME] = "none"
-    """What tables and folders call it."""
+    name: Annotated[str, RUNTIME] = ""
+    """What tables and folders call it; empty: after what it does, such as early_dropout."""
     dropout: Rate = 0.0
     """Dropout rate at the chosen sites."""
     second_dropout: Annotated[float | None, Range(0, 1, open_right=True)] = None
@@ -254,7 +254,7 @@ def check(options: Options) -> None:
     if r.when != "never" and r.alpha > 0 and not noisy and not options.peer.name:
         raise OptionError(
             f"regularizer.alpha={r.alpha:g} has no noise to act on: set regularizer.dropout or"
-            " regularizer.drop_path above 0"
+            " regularizer.drop_path above 0, or choose a peer"
         )
     if options.peer.name and r.passes != 2:
         raise OptionError(f"regularizer.passes={r.passes} does not go with a peer: two networks make 2 passes")
@@ -302,10 +302,6 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         r.when = "always"
     if not noisy and not peered:
         clear("regularizer", "alpha")
-        r.name = "none"
-    elif r.name == "none":  # options without a preset: called after what they amount to
-        kind = "rdrop" if r.alpha else "dropout" if r.dropout else "stochastic_depth"
-        r.name = "mutual" if peered and not noisy else kind if r.when == "always" else f"{r.when}_{kind}"
     if r.alpha == 0:
         clear("regularizer", "passes", "every", "stop_gradient", "divergence", "second_dropout")
     if r.second_dropout == r.dropout:
@@ -333,7 +329,19 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if d.name != "image_csv":
         clear("dataset", "csv", "image_column", "label_column")
     clear("dataset", *(("scale", "rand_augment", "color_jitter", "interpolation") if d.resident else ("crop",)))
+    r.name = (r.name if noisy or r.alpha else "") or descriptive_name(r)
     return o, reset
+
+
+def descriptive_name(r: Regularizer) -> str:
+    """A regularizer called after what it does: none, dropout, early_stochastic_depth, rdrop, rdrop_late, mutual, …"""
+    kinds = [
+        kind for kind, rate in (("dropout", r.dropout or r.second_dropout), ("stochastic_depth", r.drop_path)) if rate
+    ]
+    when = [] if r.when in ("always", "never") else [r.when]
+    if r.alpha and kinds:
+        return "_".join(["rdrop", *when, *kinds[kinds[0] == "dropout" :]])
+    return "_".join(when + kinds) or ("mutual" if r.alpha else "none")
 
 
 def identity(options: Options, *, seeded: bool = True) -> str:
@@ -360,7 +368,8 @@ def readable_name(options: Options) -> str:
     """The trial in a few words, for example `digits-vit_micro-early_dropout-p0.1-until5-s0`."""
     o = canonical(options)[0]
     r = o.regularizer
-    words = [o.dataset.name, o.model.label or o.model.name, r.name]
+    models = [part.label or part.name for part in (o.model, o.peer) if part.name]
+    words = [o.dataset.name, "+".join(models), r.name]
     if r.dropout or r.second_dropout:
         words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
     if r.drop_path:

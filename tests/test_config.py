@@ -3,9 +3,11 @@
 import ast
 import dataclasses
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rdrop_exp import config
 from rdrop_exp.config import Options, canonical, from_dict, identity, readable_name
@@ -147,8 +149,12 @@ def test_seed_is_all_that_tells_trials_of_a_group_apart() -> None:
 
 
 def test_readable_name() -> None:
-    r = {"name": "early_dropout", "dropout": 0.1, "when": "early", "cutoff_epoch": 5.0}
+    r = {"dropout": 0.1, "when": "early", "cutoff_epoch": 5.0}
     assert readable_name(from_dict({"regularizer": r})) == "digits-vit_tiny_patch16_224-early_dropout-p0.1-until5-s0"
+    peer = {"name": "resnet50", "label": "r50"}
+    assert readable_name(from_dict({"peer": peer, "regularizer": {"alpha": 0.5}})) == (
+        "digits-vit_tiny_patch16_224+r50-mutual-a0.5-s0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,12 +164,22 @@ def test_readable_name() -> None:
         ({"dropout": 0.1}, "dropout"),
         ({"drop_path": 0.1, "when": "late", "cutoff_epoch": 1}, "late_stochastic_depth"),
         ({"dropout": 0.1, "alpha": 1}, "rdrop"),
+        ({"drop_path": 0.1, "alpha": 1, "when": "early", "cutoff_epoch": 1}, "rdrop_early_stochastic_depth"),
+        ({"dropout": 0.1, "drop_path": 0.1, "alpha": 1}, "rdrop_stochastic_depth"),
+        ({"dropout": 0.1, "drop_path": 0.1}, "dropout_stochastic_depth"),
         ({"dropout": 0.1, "name": "mine"}, "mine"),
         ({"dropout": 0.1, "name": "mine", "when": "never"}, "none"),
     ],
 )
-def test_options_without_a_preset_are_called_after_what_they_amount_to(regularizer: dict[str, Any], name: str) -> None:
+def test_a_regularizer_is_called_after_what_it_does(regularizer: dict[str, Any], name: str) -> None:
     assert canonical(from_dict({"regularizer": regularizer}))[0].regularizer.name == name
+
+
+def test_presets_are_called_as_their_files_are() -> None:
+    for path in (Path(__file__).parents[1] / "conf/regularizer").glob("*.yaml"):
+        values = {"regularizer": yaml.safe_load(path.read_text().replace("1e-3", "0.001"))}
+        peer = {"peer": {"name": "resnet18"}} if path.stem == "mutual" else {}
+        assert path.stem.startswith(canonical(from_dict(values | peer))[0].regularizer.name), path.name
 
 
 def test_every_option_has_a_docstring() -> None:
