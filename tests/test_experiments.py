@@ -189,8 +189,6 @@ def test_every_preset_composes(choices: str) -> None:
     for group, preset in (choice.split("=") for choice in choices.split()):
         if group in ("model", "peer") and preset not in ("timm", "none"):
             assert getattr(o, group).label == preset
-        if group == "regularizer":
-            assert o.regularizer.name == preset
 
 
 @pytest.mark.parametrize("preset", [path.stem for path in (CONF / "model").glob("*_micro_*.yaml")])
