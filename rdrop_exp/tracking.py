@@ -142,7 +142,7 @@ class _Wandb:
 
     def _init(self) -> Any:
         choice = self._arguments[0].logger.wandb
-        if (choice == "online" or (choice == "auto" and _has_key())) and _Wandb.reachable:
+        if (choice == "online" or (choice == "auto" and has_key())) and _Wandb.reachable:
             try:
                 return self._start("online", resume="allow")
             except Exception as error:
@@ -178,17 +178,20 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
     """Whether W&B has a key, found without asking for one."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     import netrc
 
+    hosts = ("api.wandb.ai", "api.forge.coreweave.com")  # W&B's default server, before and since 0.31
+    if base := os.environ.get("WANDB_BASE_URL"):
+        hosts = (base.split("//")[-1].split("/")[0].split(":")[0],)
     try:
-        host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0].split(":")[0]
-        return netrc.netrc().authenticators(host) is not None
+        known = netrc.netrc(os.environ.get("NETRC") or None)
     except (OSError, netrc.NetrcParseError):
         return False
+    return any(known.authenticators(host) for host in hosts)
 
 
 def _same_file(stream: Any, file: Any) -> bool:

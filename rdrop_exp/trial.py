@@ -1,5 +1,6 @@
 """One trial from options to result.json: skipped when finished, resumed when started, stopped without loss."""
 
+import platform
 import signal
 import threading
 import time
@@ -159,7 +160,7 @@ def describe_device(device: torch.device) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    found = {}
+    found = {"python": platform.python_version()}
     for name in ("rdrop-exp", "torch", "timm", "torchvision"):
         try:
             found[name] = version(name)

@@ -1,0 +1,91 @@
+"""rdrop-report: from a folder of trials to an honest answer.
+
+rdrop-report outputs/alpha                    # table in the terminal, page in outputs/alpha/report.html
+rdrop-report outputs/alpha --watch            # the page, following a running sweep
+rdrop-report machine1/alpha machine2/alpha --csv > alpha.csv
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rdrop_exp.schema import OptionError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The console command; returns its exit code: 0, or 2 for what cannot be done, said in one sentence."""
+    given = _parser().parse_args(arguments)
+    try:
+        _run(given)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        return 0
+    except (OptionError, OSError) as error:
+        print(f"rdrop-report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    question = "Compare trials: is the gain real, and which setting to use?"
+    parser = argparse.ArgumentParser(prog="rdrop-report", description=question)
+    add = parser.add_argument
+    add("folders", nargs="+", type=Path, metavar="FOLDER", help="trials, or folders that hold them at any depth")
+    add("--baseline", default="", metavar="NAME", help="group or regularizer to compare with (default: none)")
+    add("--metric", default="", metavar="NAME", help="what to compare, such as val/loss (default: accuracy)")
+    add("--top", type=int, default=30, metavar="N", help="groups that the terminal shows; 0: all (default: 30)")
+    add("--page", type=Path, metavar="PATH", help="where the page goes (default: report.html in the first folder)")
+    add("--no-page", action="store_true", help="table only")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print CSV, one line a group, and write no page")
+    form.add_argument("--json", action="store_true", help="print everything as JSON, and write no page")
+    form.add_argument("--markdown", action="store_true", help="print Markdown, and write no page")
+    form.add_argument("--watch", action="store_true", help="serve the page on this machine while a sweep runs")
+    add("--port", type=int, default=8317, help="port for --watch (default: 8317)")
+    add("--wandb", action="store_true", help="log table and page to the sweep's W&B group (offline without a key)")
+    add("--workspace", action="store_true", help="save a W&B workspace (needs wandb-workspaces and a key)")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> None:
+    from rdrop_exp.report import export, table
+    from rdrop_exp.report.compare import Report, make_report
+
+    if given.watch:
+        from rdrop_exp.report.collect import Trial
+        from rdrop_exp.report.serve import serve
+
+        known: dict[str, tuple[int, Trial]] = {}
+
+        def read() -> Report:
+            return make_report(given.folders, given.baseline, given.metric, known)
+
+        serve(read, given.port)
+        return
+    report = make_report(given.folders, given.baseline, given.metric)
+    printed = given.csv or given.json or given.markdown
+    if printed:
+        form = export.as_csv if given.csv else export.as_json if given.json else table.as_markdown
+        print(form(report).rstrip("\n"))
+    else:
+        table.print_report(report, table.terminal(), given.top)
+    page = given.page or (None if printed or given.no_page else given.folders[0] / "report.html")
+    if page or given.wandb:
+        from rdrop_exp.report.page import build
+
+        html = build(report)
+        if page:
+            page.write_text(html, encoding="utf-8")
+            print(f"Page: {page}", file=sys.stderr if printed else sys.stdout)
+        if given.wandb:
+            from rdrop_exp.report.wandb import log_report
+
+            print(log_report(report, html, given.folders[0]), file=sys.stderr if printed else sys.stdout)
+    if given.workspace:
+        from rdrop_exp.report.workspace import save_workspace
+
+        print(f"W&B workspace: {save_workspace(report)}", file=sys.stderr if printed else sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

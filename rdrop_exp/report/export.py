@@ -1,0 +1,105 @@
+"""The comparison for other programs: plain records, CSV and JSON."""
+
+import csv
+import io
+import json
+from typing import Any
+
+from rdrop_exp.report.answer import answers
+from rdrop_exp.report.compare import Comparison, Report, Row
+from rdrop_exp.report.groups import plain
+
+
+def record(row: Row, comparison: Comparison, rank: int) -> dict[str, Any]:
+    """One group as plain values, in the units of the report (percent for accuracies, seconds)."""
+    found = row.difference
+    low, high = (found and found.interval) or (None, None)
+    flip = (found and found.interval_sign_flip) or (None, None)
+    statuses = ("finished", "running", "stopped", "failed")
+    return {
+        "rank": rank,
+        "group": row.label,
+        "setting": comparison.setting.label,
+        "regularizer": row.group.regularizer,
+        "baseline": row is comparison.baseline,
+        "seeds": len(row.val.values),
+        "val_mean": row.val.mean,
+        "val_sd": row.val.sd,
+        "test_mean": row.test.mean,
+        "test_sd": row.test.sd,
+        "difference": found.mean if found else None,
+        "difference_low": low,
+        "difference_high": high,
+        "difference_sd": found.sd if found else None,
+        "paired_seeds": len(found.seeds) if found else None,
+        "p": found.p if found else None,
+        "p_holm": found.p_holm if found else None,
+        "p_sign_flip": found.p_sign_flip if found else None,
+        "sign_flip_low": flip[0],
+        "sign_flip_high": flip[1],
+        "effect_size": found.effect if found else None,
+        "more_seeds": found.more_seeds if found else None,
+        "verdict": found.verdict if found else "baseline",
+        "train_loss": row.train_loss.mean,
+        "gap": row.gap.mean,
+        "seconds": row.seconds.mean,
+        "relative_cost": row.relative_cost,
+        "images_per_second": row.speed.mean,
+        **{status: len(row.group.having(status)) for status in statuses},
+        "identity": row.group.identity,
+    }
+
+
+def records(comparison: Comparison) -> list[dict[str, Any]]:
+    return [record(row, comparison, rank) for rank, row in enumerate(comparison.rows, 1)]
+
+
+def as_csv(report: Report) -> str:
+    """One line a group, with a column for each swept option."""
+    swept = sorted({name for comparison in report.comparisons for name in comparison.setting.swept})
+    lines = [
+        record(row, c, rank) | {n: plain(row.group.swept[n]) if n in row.group.swept else None for n in swept}
+        for c in report.comparisons
+        for rank, row in enumerate(c.rows, 1)
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["group"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+def as_json(report: Report) -> str:
+    """Everything: answers, groups with their values by seed, problems, and the command of each trial."""
+    comparisons = [
+        {
+            "setting": c.setting.label,
+            "metric": c.metric.name,
+            "measure": c.measure,
+            "baseline": c.baseline.label,
+            "notes": c.notes,
+            "groups": [
+                record(row, c, rank) | {"options": row.group.swept, "val": row.val.values, "test": row.test.values}
+                for rank, row in enumerate(c.rows, 1)
+            ],
+        }
+        for c in report.comparisons
+    ]
+    trials = [
+        {
+            "folder": str(t.folder), "status": t.status, "identity": t.identity, "group": t.group, "seed": t.seed,
+            "progress": t.progress, "error": t.error, "metrics": t.metrics, "command": t.command,
+        }
+        for t in report.trials
+    ]  # fmt: skip
+    whole = {"answers": answers(report), "counts": report.counts, "notes": report.notes, "comparisons": comparisons}
+    return json.dumps(finite(whole | {"trials": trials}), indent=1, ensure_ascii=False)
+
+
+def finite(value: Any) -> Any:
+    """The same with null for every number that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {str(key): finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -1,0 +1,106 @@
+"""What the page's figures show, as plain values: curves, and the means behind each swept option and each pair."""
+
+from collections import defaultdict
+from itertools import combinations
+from typing import Any
+
+from rdrop_exp.report.compare import Comparison, Row
+from rdrop_exp.report.curves import over_seeds
+from rdrop_exp.report.groups import plain
+
+CURVES = 200
+"""Groups whose curves the page holds: the best on validation, and the baseline."""
+PAIRS = 24
+"""Heat-maps that the page holds."""
+
+
+def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """By rank of the group, as text: its learning curves and its schedules over epochs."""
+    name = comparison.metric.name
+    names = [f"train/{name}", f"val/{name}", "train/cross_entropy", "train/loss", "val/loss"]
+    names += ["rate/dropout", "rate/drop_path"]
+    scales = {f"{part}/{name}": comparison.metric.scale for part in ("train", "val")}
+    kept = {}
+    for rank, row in enumerate(comparison.rows):
+        if rank < CURVES or row is comparison.baseline:
+            trials = [t for t in row.group.trials if t.status in ("finished", "running", "stopped")]
+            made = over_seeds(trials, list(dict.fromkeys(names)), scales)
+            for rate in ("rate/dropout", "rate/drop_path"):  # one schedule for all seeds: the mean is all there is
+                if rate in made:
+                    made[rate] = {"x": made[rate]["x"], "y": made[rate]["y"]}
+            kept[str(rank)] = made
+    return kept
+
+
+def marginals(comparison: Comparison) -> list[dict[str, Any]]:
+    """For each swept option, a line a regularizer: validation at each value, averaged over the other options.
+
+    The mean of the groups' means, each group counting once; and the groups themselves as points.
+    """
+    charts = []
+    for name, short in comparison.setting.swept.items():
+        lines = []
+        for regularizer, rows in _by_regularizer(comparison, (name,)).items():
+            at: dict[Any, list[Row]] = defaultdict(list)
+            for row in rows:
+                at[_key(row.group.swept[name])].append(row)
+            values = sorted(at, key=_order)
+            points = [(value, row) for value in values for row in at[value]]
+            lines.append({
+                "regularizer": regularizer,
+                "x": [plain(v) for v in values],
+                "y": [_mean([row.val.mean for row in at[v]]) for v in values],
+                "points": [{"x": plain(v), "y": row.val.mean, "group": row.label} for v, row in points],
+            })  # fmt: skip
+        every = {_key(row.group.swept[name]) for row in comparison.ranked if name in row.group.swept}
+        if lines:
+            charts.append({"option": short, "values": [plain(v) for v in sorted(every, key=_order)], "lines": lines})
+    return charts
+
+
+def pairs(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
+    """For each regularizer and pair of its swept options, a matrix of validation means; and how many did not fit."""
+    charts = []
+    for one, two in combinations(comparison.setting.swept, 2):
+        for regularizer, rows in _by_regularizer(comparison, (one, two)).items():
+            cells: dict[tuple[Any, Any], list[float | None]] = defaultdict(list)
+            for row in rows:
+                cells[_key(row.group.swept[one]), _key(row.group.swept[two])].append(row.val.mean)
+            xs, ys = (sorted({cell[i] for cell in cells}, key=_order) for i in (0, 1))
+            if len(xs) < 2 or len(ys) < 2:
+                continue
+            charts.append({
+                "regularizer": regularizer,
+                "x": comparison.setting.swept[one],
+                "y": comparison.setting.swept[two],
+                "xs": [plain(x) for x in xs],
+                "ys": [plain(y) for y in ys],
+                "z": [[_mean(cells.get((x, y), [])) for x in xs] for y in ys],
+                "n": [[len(cells.get((x, y), [])) for x in xs] for y in ys],
+            })  # fmt: skip
+    return charts[:PAIRS], max(0, len(charts) - PAIRS)
+
+
+def _by_regularizer(comparison: Comparison, names: tuple[str, ...]) -> dict[str, list[Row]]:
+    """Ranked rows whose regularizer sweeps all of the options."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in comparison.ranked:
+        if all(name in row.group.swept for name in names):
+            found[row.group.regularizer].append(row)
+    return found
+
+
+def _mean(values: list[float | None]) -> float | None:
+    numbers = [v for v in values if v is not None]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _key(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else plain(value)
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """null first, numbers by size, then words."""
+    if value is None:
+        return 0, 0.0, ""
+    return (1, float(value), "") if isinstance(value, int | float) else (2, 0.0, str(value))

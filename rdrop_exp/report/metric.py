@@ -1,0 +1,60 @@
+"""Which measure is compared, which way is better, and how its values are written."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rdrop_exp.report.collect import Trial
+from rdrop_exp.schema import OptionError, nearest
+
+_LOWER_IS_BETTER = ("loss", "entropy", "error", "perplexity", "nll", "mse", "mae", "rmse", "brier", "ece", "divergence")
+_SHARES = ("accuracy", "top", "precision", "recall", "f1", "error")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """What is compared: `val/NAME` selects, `test/NAME` judges. Shares of one are shown in percent (`scale` 100)."""
+
+    name: str
+    higher_is_better: bool
+    scale: float
+
+    @property
+    def unit(self) -> str:
+        return " points" if self.scale == 100 else ""
+
+    @property
+    def digits(self) -> int:
+        return 2 if self.scale == 100 else 4
+
+
+def choose_metric(trials: Iterable[Trial], wanted: str = "") -> Metric:
+    """The metric of that name (`accuracy` or `val/accuracy`), else accuracy, else the first that is no loss."""
+    names = sorted({n for trial in trials for n in trial.metrics if trial.status == "finished" and "/" in n})
+    held = dict.fromkeys(n.split("/", 1)[1] for n in names if n.startswith(("val/", "test/")))
+    if wanted:
+        name = wanted.split("/", 1)[-1]
+        if held and name not in held:
+            raise OptionError(f"--metric={wanted} was not measured by any trial{nearest(name, held)}")
+    else:
+        found = ["accuracy", *(n for n in held if not n.startswith(_LOWER_IS_BETTER)), *held]
+        name = next((n for n in found if n in held), "accuracy")
+    return Metric(
+        name=name,
+        higher_is_better=not any(word in name for word in _LOWER_IS_BETTER),
+        scale=100.0 if name.startswith(_SHARES) else 1.0,
+    )
+
+
+def number(value: float | None, metric: Metric) -> str:
+    return "–" if value is None else f"{value:.{metric.digits}f}"
+
+
+def signed(value: float, metric: Metric) -> str:
+    """`+0.80 points`; a true minus sign, and no sign on what rounds to zero."""
+    text = f"{value:+.{metric.digits}f}".replace("-", "−")
+    return (text.lstrip("+−") if not text.strip("+−0.") else text) + metric.unit
+
+
+def interval(bounds: tuple[float, float], metric: Metric) -> str:
+    """`[0.31, 1.29]`."""
+    return "[" + ", ".join(f"{b:.{metric.digits}f}".replace("-", "−") for b in bounds) + "]"

@@ -1,0 +1,100 @@
+"""The page over loopback while a sweep runs: it asks for news every few seconds and redraws itself where it stands."""
+
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from rdrop_exp.report import page
+from rdrop_exp.report.compare import Report
+from rdrop_exp.schema import OptionError
+
+PORT = 8317
+SECONDS = 5.0
+
+
+class Live:
+    """A report, read anew when asked for and older than `seconds`, or than four times what reading takes."""
+
+    def __init__(self, read: Callable[[], Report], seconds: float = SECONDS) -> None:
+        self._read, self._seconds = read, seconds
+        self._lock = threading.Lock()
+        self._until, self._shown = 0.0, ""
+        self._report = Report(trials=[], comparisons=[], notes=[])
+        self._data = ""
+
+    def data(self) -> str:
+        """The page's data as JSON: the same text until something in it has changed."""
+        with self._lock:
+            begun = time.monotonic()
+            if begun >= self._until:
+                try:
+                    self._report = self._read()
+                except OptionError as error:  # no trial yet: the sweep has not begun
+                    self._report = Report(trials=[], comparisons=[], notes=[str(error)])
+                payload = page.payload(self._report)
+                shown = repr({name: value for name, value in payload.items() if name != "made"})
+                if shown != self._shown:
+                    self._shown, self._data = shown, page.as_json(payload)
+                ended = time.monotonic()
+                self._until = ended + max(self._seconds, 4 * (ended - begun))
+            return self._data
+
+    def html(self) -> str:
+        data = self.data()
+        return page.build(self._report, watch=self._seconds, data=data)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """/ is the page and /data.json what it shows; nothing else is served, and to nobody but this machine."""
+
+    live: Live
+
+    def do_GET(self) -> None:
+        name = (self.headers.get("Host") or "").rsplit(":", 1)[0]
+        routes = {"/": (self.live.html, "text/html"), "/data.json": (self.live.data, "application/json")}
+        route = routes.get(urlsplit(self.path).path)
+        # A page of another site could have its own name lead here: only this machine's names are answered.
+        if name not in ("127.0.0.1", "localhost", "[::1]"):
+            self.send_error(403)
+        elif route is None:
+            self.send_error(404)
+        else:
+            make, kind = route
+            body = make().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing of every request."""
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:  # the browser went away in the middle
+            self.close_connection = True
+
+
+def make_server(read: Callable[[], Report], port: int = PORT, seconds: float = SECONDS) -> ThreadingHTTPServer:
+    """A server on 127.0.0.1 (port 0: any free one), not yet serving; `OptionError` where the port is taken."""
+    handler = type("Handler", (_Handler,), {"live": Live(read, seconds)})
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except (OSError, OverflowError) as error:
+        raise OptionError(f"--port={port} cannot be used ({error}); 0 takes any free one") from error
+
+
+def serve(read: Callable[[], Report], port: int = PORT) -> None:
+    """Serve until Ctrl-C."""
+    with make_server(read, port) as server:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        print(f"The comparison is at {address} and follows the sweep; Ctrl-C ends this.", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()

@@ -1,0 +1,143 @@
+"""The comparison as a table for people: in the terminal, and as Markdown."""
+
+from typing import TYPE_CHECKING
+
+from rdrop_exp.report.answer import answers, status_line
+from rdrop_exp.report.compare import Comparison, Report, Row, Summary
+from rdrop_exp.report.metric import Metric, interval, number, signed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+FEW = 8
+"""Notes and problems shown in the terminal; all of them are in the page and in the JSON."""
+
+
+HEADINGS = (
+    "", "group", "val", "test", "seeds", "difference [95 %]", "p", "verdict", "train loss", "gap", "time", "img/s",
+)  # fmt: skip
+NARROW = 8
+"""How many of the headings a narrow terminal shows."""
+
+
+def cells(row: Row, comparison: Comparison, rank: int) -> tuple[str, ...]:
+    """The row as text, one cell a heading."""
+    metric, found = comparison.metric, row.difference
+    difference = p = ""
+    verdict = "baseline" if row is comparison.baseline else "not finished" if row.val.mean is None else ""
+    if found and found.mean is not None:
+        difference = signed(found.mean, metric).removesuffix(metric.unit)
+        difference += f" {interval(found.interval, metric)}" if found.interval else ""
+        p = "" if found.p_holm is None else "<0.001" if found.p_holm < 0.001 else f"{found.p_holm:.3f}"
+    if found and row.val.mean is not None:
+        more = f": {found.more_seeds} more" if found.more_seeds else ""
+        verdict = f"open{more}" if found.verdict == "open" else found.verdict
+    relative = "" if row.relative_cost is None else f" (×{row.relative_cost:.2f})"
+    return (
+        str(rank) if row.val.mean is not None else "",
+        row.label,
+        spread(row.val, metric),
+        spread(row.test, metric),
+        str(len(row.val.values)),
+        difference,
+        p,
+        verdict,
+        "" if row.train_loss.mean is None else f"{row.train_loss.mean:.4f}",
+        "" if row.gap.mean is None else number(row.gap.mean, metric).replace("-", "−"),
+        "" if row.seconds.mean is None else duration(row.seconds.mean) + relative,
+        "" if row.speed.mean is None else f"{row.speed.mean:,.0f}",
+    )
+
+
+def spread(summary: Summary, metric: Metric) -> str:
+    """`97.10 ± 0.21`, or the mean alone for a single seed."""
+    if summary.mean is None:
+        return ""
+    return number(summary.mean, metric) + ("" if summary.sd is None else f" ± {number(summary.sd, metric)}")
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12.5 min`, `3.4 h`."""
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def as_markdown(report: Report) -> str:
+    """The answers, a table for each setting, the notes."""
+    parts = ["\n\n".join(answers(report))]
+    for comparison in report.comparisons:
+        lines = [_caption(comparison), "", "| " + " | ".join(HEADINGS) + " |"]
+        lines.append("|" + "|".join("---" if h in ("group", "verdict") else "---:" for h in HEADINGS) + "|")
+        for rank, row in enumerate(comparison.rows, 1):
+            values = [cell.replace("|", "\\|") for cell in cells(row, comparison, rank)]
+            values[1] = f"`{values[1]}`"
+            lines.append("| " + " | ".join(values) + " |")
+        parts.append("\n".join(lines))
+    notes = [*report.notes, *(note for c in report.comparisons for note in c.notes)]
+    parts.append("\n".join([f"Trials: {status_line(report)}.", *(f"* {note}" for note in notes)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _caption(comparison: Comparison) -> str:
+    metric = comparison.metric
+    unit = " in %" if metric.scale == 100 else ""
+    return (
+        f"**{comparison.setting.label}**: {metric.name}{unit}, mean ± standard deviation over seeds; difference on"
+        f" {comparison.measure} to `{comparison.baseline.label}` on paired seeds, t interval, p after Holm."
+    )
+
+
+def terminal() -> "Console":
+    """A console on stdout; wide enough for every column where it is no terminal."""
+    import sys
+
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def print_report(report: Report, console: "Console", top: int = 30) -> None:
+    """The answer, the table of each setting (its `top` groups and the baseline), and all that is missing."""
+    from rich.text import Text
+
+    for comparison in report.comparisons:
+        console.print(_table(comparison, top, narrow=console.width < 130))
+        if top and (more := len(comparison.rows) - top) > 0:
+            console.print(f"… and {more} more groups (--top 0 shows all)", style="dim")
+    console.print(f"\nTrials: {status_line(report)}", highlight=False)
+    notes = [*report.notes, *(note for c in report.comparisons for note in c.notes)]
+    problems = [f"{t.folder}: {t.status}: {t.error}" for t in report.trials if t.error]
+    for lines in (notes, problems):
+        for line in lines[:FEW]:
+            console.print(Text(f"  {line.replace('`', '')}"), style="dim", soft_wrap=True)
+        if len(lines) > FEW:
+            console.print(f"  … and {len(lines) - FEW} more (in the page, and with --json)", style="dim")
+    console.print()
+    for sentence in answers(report):
+        pieces = sentence.split("`")
+        console.print(Text.assemble(*((p, "bold cyan" if i % 2 else "bold") for i, p in enumerate(pieces))))
+
+
+def _table(comparison: Comparison, top: int, narrow: bool) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    unit = " (%)" if comparison.metric.scale == 100 else ""
+    table = Table(
+        title=f"{comparison.setting.label} · {comparison.metric.name}{unit}", title_justify="left", title_style="bold",
+        box=None, pad_edge=False, header_style="dim", collapse_padding=True,
+    )  # fmt: skip
+    shown = NARROW if narrow else len(HEADINGS)
+    for heading in HEADINGS[:shown]:
+        left = heading in ("group", "verdict")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "group", overflow="fold")
+    colours = {"better": "green", "worse": "red", "baseline": "cyan"}
+    for rank, row in enumerate(comparison.rows, 1):
+        if top and rank > top and row is not comparison.baseline:
+            continue
+        texts = [Text(cell) for cell in cells(row, comparison, rank)[:shown]]
+        texts[7].style = colours.get(texts[7].plain, "dim")
+        table.add_row(*texts, style="bold" if rank == 1 else None)
+    return table

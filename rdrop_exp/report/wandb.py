@@ -1,0 +1,113 @@
+"""The comparison in Weights & Biases: a run of type `report` in the sweep's group.
+
+Without a key everything is written offline, to be sent later with `wandb sync`. Nothing is ever asked, and nothing
+waits for longer than its time-out.
+"""
+
+import re
+import tempfile
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from rdrop_exp.report.answer import answers
+from rdrop_exp.report.compare import Comparison, Report
+from rdrop_exp.report.export import finite, records
+
+SECONDS = 180.0
+"""Longest wait for W&B."""
+
+
+def log_report(report: Report, html: str, folder: Path) -> str:
+    """Log table and page as one run; returns a sentence on where they went. `folder`: where W&B keeps its files."""
+    said: list[str] = []
+    # W&B may hang on a bad network: the thread is a daemon, and is left behind when its time is up.
+    work = threading.Thread(target=_log, args=(report, html, folder, said), daemon=True)
+    work.start()
+    work.join(SECONDS)
+    return said[0] if said else f"W&B did not answer within {SECONDS:g} seconds; the report is whole without it."
+
+
+def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
+    try:
+        import wandb
+
+        name = ", ".join(report.experiments) or "trials"
+        run, why_offline = _start(report, name, folder)
+        tables = {}
+        for comparison in report.comparisons:
+            columns, rows = as_table(comparison)
+            tables[f"report/{_plain_name(comparison.setting.label)}"] = wandb.Table(columns=columns, data=rows)
+        artifact = wandb.Artifact(f"report-{_plain_name(name)}", type="report")
+        with tempfile.TemporaryDirectory() as made:
+            file = Path(made) / "report.html"
+            file.write_text(html, encoding="utf-8")
+            artifact.add_file(str(file))
+            for title, table in tables.items():
+                artifact.add(table, title.split("/")[1])
+            run.log_artifact(artifact)
+            run.log(tables | {"report/page": wandb.Html(str(file), inject=False)})
+            run.summary["answer"] = "\n".join(answers(report)).replace("`", "")
+            run.finish()
+        where = f"{run.settings.sync_dir} ({why_offline}: send it with `wandb sync`)" if why_offline else run.url
+        said.append(f"W&B: table and page are in group {run.group}, {where}")
+    except Exception as error:  # whatever W&B does, the report stands
+        said.append(f"W&B did not take the report: {first_line(error)}")
+
+
+def _start(report: Report, name: str, folder: Path) -> tuple[Any, str]:
+    """A run, and why it is offline (empty: it is not)."""
+    import wandb
+
+    from rdrop_exp.tracking import has_key
+
+    project, entity = place(report)
+
+    def start(mode: Literal["online", "offline"]) -> Any:
+        settings = wandb.Settings(init_timeout=20, console="off", silent=True, disable_git=True, disable_code=True)
+        return wandb.init(
+            project=project,
+            entity=entity or None,
+            group=report.experiments[0] if report.experiments else None,
+            job_type="report",
+            name=f"report {name}",
+            dir=str(folder),
+            mode=mode,
+            reinit="create_new",
+            settings=settings,
+        )
+
+    if not has_key():
+        return start("offline"), "offline without a key"
+    try:
+        return start("online"), ""
+    except Exception as error:
+        wandb.teardown()  # its service still holds the run that failed
+        return start("offline"), f"offline, since {first_line(error)}"
+
+
+def place(report: Report) -> tuple[str, str]:
+    """Project and entity that most of the trials were logged to."""
+    loggers = [trial.options.get("logger") or {} for trial in report.trials]
+    found = Counter((str(o.get("project") or "rdrop-exp"), str(o.get("entity") or "")) for o in loggers)
+    return found.most_common(1)[0][0] if found else ("rdrop-exp", "")
+
+
+def as_table(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of the comparison, the swept options among them."""
+    swept = comparison.setting.swept
+    rows = [
+        record | {short: row.group.swept.get(name) for name, short in swept.items()}
+        for row, record in zip(comparison.rows, records(comparison), strict=True)
+    ]
+    return list(rows[0]), [list(finite(list(row.values()))) for row in rows]
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _plain_name(text: str) -> str:
+    """Letters, digits, dots, dashes and underscores, the only ones that W&B allows in names."""
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-") or "trials"
