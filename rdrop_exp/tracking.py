@@ -184,7 +184,7 @@ def has_key() -> bool:
         return True
     import netrc
 
-    hosts = ("api.wandb.ai", "api.forge.coreweave.com")  # W&B's default server, before and since 0.31
+    hosts: tuple[str, ...] = ("api.wandb.ai", "api.forge.coreweave.com")  # W&B's default server, before and since 0.31
     if base := os.environ.get("WANDB_BASE_URL"):
         hosts = (base.split("//")[-1].split("/")[0].split(":")[0],)
     try:
