@@ -22,7 +22,7 @@ def test_shipped_sweeps_plan(command: Command, tmp_path: Path, path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("path", [p for p in SWEEPS if not p.stem.endswith(("_paper", "demo"))], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in SWEEPS if not p.stem.endswith(("_paper", "demo", "family"))], ids=lambda p: p.stem)
 def test_a_sweep_at_cpu_scale_has_one_at_the_papers(path: Path) -> None:
     paper = path.with_name(f"{path.stem}_paper.yaml")
     assert paper in SWEEPS
