@@ -84,6 +84,8 @@ def run(options: Options, command: str = "") -> dict[str, Any] | None:
             )
             record(folder, result)
         checkpoint.finish(folder, network.state_dict() if o.keep_weights else None)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # a warm worker beside others must not keep what it no longer uses
     return result
 
 

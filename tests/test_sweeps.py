@@ -22,7 +22,9 @@ def test_shipped_sweeps_plan(command: Command, tmp_path: Path, path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("path", [p for p in SWEEPS if not p.stem.endswith(("_paper", "demo", "family"))], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in SWEEPS if not p.stem.endswith(("_paper", "demo", "family"))], ids=lambda p: p.stem
+)
 def test_a_sweep_at_cpu_scale_has_one_at_the_papers(path: Path) -> None:
     paper = path.with_name(f"{path.stem}_paper.yaml")
     assert paper in SWEEPS
@@ -35,3 +37,18 @@ def test_the_wandb_sweep_names_real_options() -> None:
     content = yaml.safe_load((SWEEPS[0].parent / "wandb/alpha.yaml").read_text())
     assert [unknown(key) for key in content["parameters"]] == [""] * len(content["parameters"])
     assert "rdrop-exp" in content["command"]
+
+
+@pytest.mark.slow
+def test_every_launcher_finds_the_same_results(command: Command, tmp_path: Path) -> None:
+    import json
+
+    found = {}
+    for launcher in ("runner", "basic", "joblib"):
+        sweep = ("-m", "regularizer=none,rdrop", "schedule.epochs=1", "logger=local", f"name={launcher}")
+        done = command(*sweep, f"hydra/launcher={launcher}")
+        assert done.returncode == 0, done.stderr
+        results = [json.loads(p.read_text()) for p in (tmp_path / "outputs" / launcher).glob("*/result.json")]
+        found[launcher] = {r["identity"]: r["metrics"] for r in results}
+    assert len(found["runner"]) == 2
+    assert found["runner"] == found["basic"] == found["joblib"]

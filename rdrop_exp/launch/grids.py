@@ -1,0 +1,175 @@
+"""From named sweeps and the command line to combinations of overrides. Hydra's grammar, no composition yet.
+
+A named sweep is one YAML file, a union of grids:
+
+    title: What alpha costs and gains        # what the plan and the report call it
+    answers: Does the best alpha depend on the rate?
+    baseline: regularizer=none               # for the report; the sweeper only hands it on
+    name: alpha                              # the experiment, where it is not the file's name
+    overrides: {schedule.epochs: 5}          # of every grid that does not say otherwise
+    repeat: 3                                # seeds 0, 1, 2; or {seed: 3}, or {seed: [4, 7]}
+    grids:
+      - overrides: {regularizer: none}
+      - overrides:
+          regularizer: rdrop,rdrop_early     # text: Hydra's sweep syntax, a,b range() choice() glob()
+          regularizer.alpha: [0.1, 0.5]      # list: its values
+        together:                            # lists of equal length, whose values move together
+          - {regularizer.passes: [2, 4], optimizer.batch_size: [128, 64]}
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from rdrop_exp.launch.grammar import Factor, Reader, SweepError, plain_key, value_of
+from rdrop_exp.schema import nearest
+
+TEXTS = ("title", "answers", "baseline", "name")
+PARTS = ("overrides", "together", "repeat")
+
+Grid = list[Factor]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A named sweep as its file says it."""
+
+    name: str = ""
+    """Of the file."""
+    texts: dict[str, Any] = field(default_factory=dict)
+    """Its title, answers, baseline and name, where given."""
+    grids: list[Grid] = field(default_factory=lambda: [[]])
+
+
+def read_sweep(reader: Reader, folder: str, name: str) -> Sweep:
+    """The sweep of that name; `SweepError` where there is none, or one that cannot be read."""
+    path = Path(folder) / f"{name}.yaml"
+    if not path.is_file():
+        raise SweepError(f"sweep={name} is not a sweep of {folder}{nearest(name, names(folder))}")
+    content = load(path)
+    check_keys(content, (*TEXTS, *PARTS, "grids"), str(path))
+    entries = content.get("grids") or [{}]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise SweepError(f"grids in {path} must be a list of mappings")
+    for entry in entries:
+        check_keys(entry, PARTS, f"a grid of {path}")
+    texts = {key: content[key] for key in TEXTS if content.get(key) is not None}
+    return Sweep(name, texts, [grid(reader, content, entry, str(path)) for entry in entries])
+
+
+def grid(reader: Reader, common: dict[str, Any], own: dict[str, Any], where: str) -> Grid:
+    """One grid: its own factors, then those of the file's top level whose keys it does not have."""
+    found: Grid = []
+    for part in (own, common):
+        try:
+            factors = read_factors(reader, part)
+        except (AttributeError, TypeError):
+            raise SweepError(f"{where}: overrides must be a mapping, together a list of mappings") from None
+        for new in factors:
+            clash = {key for factor in found for key in factor.keys} & set(new.keys)
+            if clash and part is own:
+                raise SweepError(f"{where}: one grid sets {sorted(clash)[0]} twice")
+            if not clash:
+                found.append(new)
+    return found
+
+
+def read_factors(reader: Reader, part: dict[str, Any]) -> list[Factor]:
+    found = [reader.values(key, value) for key, value in (part.get("overrides") or {}).items()]
+    found += [paired(reader, mapping) for mapping in part.get("together") or []]
+    repeat = part.get("repeat") or {}
+    for key, seeds in (repeat if isinstance(repeat, dict) else {reader.seed_key: repeat}).items():
+        found.append(reader.values(key, list(range(seeds)) if isinstance(seeds, int) else seeds))
+    return found
+
+
+def paired(reader: Reader, mapping: dict[str, Any]) -> Factor:
+    """Several keys whose values move together."""
+    columns = [reader.values(key, value) for key, value in mapping.items()]
+    if len({len(column.rows) for column in columns}) != 1:
+        counts = ", ".join(f"{column.keys[0]} has {len(column.rows)}" for column in columns)
+        raise SweepError(f"values that move together must be equally many, but {counts}")
+    rows = [tuple(text for row in rows for text in row) for rows in zip(*(c.rows for c in columns), strict=True)]
+    return Factor(tuple(key for column in columns for key in column.keys), tuple(rows))
+
+
+def combine(sweep: Sweep, factors: list[Factor]) -> list[Grid]:
+    """The sweep's grids with the command line's own factors, of one key each.
+
+    A key that no grid has multiplies them all. A key that grids have is narrowed: where every value given is one of
+    theirs, a grid keeps only those rows, and goes where none is left; any other value replaces those of every grid.
+    """
+    grids = list(sweep.grids)
+    texts = [text for grid in grids for factor in grid for row in factor.rows for text in row]
+    for given in factors:
+        (key,) = given.keys
+        wanted = {value_of(row[0]) for row in given.rows}
+        known = {value_of(text) for text in texts if plain_key(text) == key}
+        narrowed = [apply(grid, key, given, wanted if wanted <= known else None) for grid in grids]
+        grids = [grid for grid in narrowed if grid is not None]
+    if not grids:
+        together = ", ".join(",".join(row[0] for row in given.rows) for given in factors)
+        raise SweepError(f"no grid of sweep={sweep.name} has all of {together}")
+    return grids
+
+
+def apply(grid: Grid, key: str, given: Factor, wanted: set[str] | None) -> Grid | None:
+    """`grid` with only its rows of a wanted value (None where no row is left), or else with all values replaced."""
+    new: Grid = []
+    for factor in grid:
+        if key not in factor.keys:
+            new.append(factor)
+        elif wanted is not None:
+            at = factor.keys.index(key)
+            rows = tuple(row for row in factor.rows if value_of(row[at]) in wanted)
+            if not rows:
+                return None
+            new.append(Factor(factor.keys, rows))
+        elif len(factor.keys) == 1:
+            new.append(given)
+        else:
+            others = " and ".join(k for k in factor.keys if k != key)
+            raise SweepError(f"{given.rows[0][0]} is none of the values that the sweep pairs with {others}")
+    return new if any(key in factor.keys for factor in grid) else [*new, given]
+
+
+def combinations(grids: list[Grid]) -> list[tuple[str, ...]]:
+    """Every trial of a union of grids, as overrides; of equals the first."""
+    found = (
+        tuple(text for row in rows for text in row)
+        for grid in grids
+        for rows in itertools.product(*(factor.rows for factor in grid))
+    )
+    return list(dict.fromkeys(found))
+
+
+def names(folder: str) -> list[str]:
+    return sorted(path.stem for path in Path(folder).glob("*.yaml"))
+
+
+def listing(folder: str) -> str:
+    """The named sweeps of a folder, a line each: name and title."""
+    titles = {name: load(Path(folder) / f"{name}.yaml").get("title", "") for name in names(folder)}
+    width = max(map(len, titles), default=0)
+    return "\n".join(f"{name:{width}}  {title}".rstrip() for name, title in titles.items()) or f"no sweeps in {folder}"
+
+
+def load(path: Path) -> dict[str, Any]:
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
+        raise SweepError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SweepError(f"{path} must hold a mapping with title and grids")
+    return {str(key): value for key, value in content.items()}
+
+
+def check_keys(mapping: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
+    for key in mapping:
+        if key not in allowed:
+            raise SweepError(f"{key} is not a key of {where}{nearest(str(key), allowed)}")

@@ -1,0 +1,111 @@
+"""The runner's handle of a worker process: start it, talk to it, stop it, and say what it died of.
+
+A worker has its own session, so that the terminal's Ctrl-C reaches the runner alone.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from rdrop_exp.launch.slots import Slot
+
+CODE = "import sys; sys.path[:] = {path!r}; from rdrop_exp.launch.worker import main; main({arguments})"
+
+
+class Worker:
+    """A worker process, seen from the runner."""
+
+    def __init__(self, slot: Slot, setup: str) -> None:
+        """Start it; `setup` is the file that `write_setup` made."""
+        ours, theirs = socket.socketpair()
+        self.slot = slot
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        code = CODE.format(path=sys.path, arguments=f"{theirs.fileno()}, {os.getpid()}, {setup!r}")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, f"rdrop-worker-{slot.index}"],
+            env={**os.environ, **slot.environment()},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self.ready = False
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Hand over a trial; a worker that is dead is noticed by `alive`."""
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def receive(self) -> Any:
+        """Its next message, or None where there is none yet, or none any more."""
+        try:
+            return self.connection.recv() if self.connection.poll() else None
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return None
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """Ask it to checkpoint and end."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+
+    def dismiss(self) -> None:
+        """Let an idle worker end by itself."""
+        self.connection.close()
+
+    def kill(self) -> None:
+        """End it and whatever it started, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        """End it, and let go of what it held."""
+        self.kill()
+        self.connection.close()
+        self.output.close()
+
+    def last_words(self) -> str:
+        """What it wrote outside of trials."""
+        self.output.seek(0)
+        return self.output.read().decode(errors="replace").strip()
+
+    def memory(self) -> int | None:
+        """Resident memory, MiB."""
+        try:
+            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        except (OSError, IndexError, ValueError):
+            return None
+        return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+
+    def death(self) -> str:
+        """Why it is gone, for people."""
+        code = self.process.wait()
+        if code >= 0:
+            return f"its process ended with exit code {code}"
+        hint = ", by hand or for want of memory" if code == -signal.SIGKILL else ""
+        return f"its process was killed by {signal.Signals(-code).name}{hint}"
+
+
+def write_setup(context: Any, task: Any, master: Any, accumulate_key: str | None) -> str:
+    """A file with what every worker needs to run Hydra jobs; the caller deletes it."""
+    import cloudpickle
+    from hydra.core.singleton import Singleton
+
+    what = {"context": context, "task": task, "master": master, "singletons": Singleton.get_state()}
+    with tempfile.NamedTemporaryFile(prefix="rdrop-setup-", delete=False) as file:
+        pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": cloudpickle.dumps(what)}, file)
+    return file.name

@@ -1,0 +1,102 @@
+"""A trial as files in its folder: finished or not, how far, with what result; and a task that follows the protocol."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from rdrop_exp.claims import claim
+
+
+def read_result(folder: str | Path) -> dict[str, Any]:
+    """What result.json holds; empty where there is none that can be read."""
+    try:
+        result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def write_result(folder: str | Path, result: dict[str, Any]) -> None:
+    """Write result.json atomically."""
+    os.makedirs(folder, exist_ok=True)
+    draft = Path(folder) / f".result-{os.getpid()}.json"
+    with open(draft, "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, Path(folder) / "result.json")
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: other libraries' numbers become floats, what else it cannot hold its text."""
+    try:
+        text = json.dumps(value, default=lambda v: float(v) if hasattr(v, "__float__") else str(v))
+    except (TypeError, ValueError):
+        return repr(value)
+    return json.loads(text)
+
+
+def written(folder: str | Path) -> float:
+    """When result.json was written, in seconds of the epoch; 0 where there is none."""
+    try:
+        return os.path.getmtime(Path(folder) / "result.json")
+    except OSError:
+        return 0.0
+
+
+def finished(folder: str | Path) -> bool:
+    return read_result(folder).get("status") == "finished"
+
+
+def started(folder: str | Path) -> bool:
+    return any((Path(folder) / name).exists() for name in ("checkpoint.pt", "config.yaml"))
+
+
+def progress(folder: str | Path) -> dict[str, Any]:
+    """The last complete row of metrics.jsonl; empty where there is none."""
+    try:
+        with open(Path(folder) / "metrics.jsonl", "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
+            lines = file.read().rpartition(b"\n")[0].splitlines()
+        row = json.loads(lines[-1]) if lines else {}
+    except (OSError, ValueError):
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def value_of(result: dict[str, Any]) -> Any:
+    """What a finished trial stands for as a job's return value: what its task returned, or else its metrics."""
+    return result.get("value", result.get("metrics"))
+
+
+class Once:
+    """A task that claims its folder, is skipped where finished, and leaves a result.json.
+
+    Wraps the tasks of applications that know nothing of the protocol; the folder is Hydra's runtime output directory.
+    """
+
+    def __init__(self, task: Callable[[DictConfig], Any]) -> None:
+        self.task = task
+        self.__name__ = getattr(task, "__name__", "task")
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """What the task returns, or returned when it finished; None while another process runs it."""
+        from hydra.core.hydra_config import HydraConfig
+
+        folder = HydraConfig.get().runtime.output_dir
+        with claim(folder) as mine:
+            if not mine:
+                return None
+            if finished(folder):
+                return value_of(read_result(folder))
+            start = time.monotonic()
+            value = self.task(cfg)
+            if not finished(folder):
+                result = {"status": "finished", "value": plain(value), "seconds": time.monotonic() - start}
+                write_result(folder, result)
+            return value

@@ -1,0 +1,138 @@
+"""What a worker process runs: one trial after another, with everything imported once.
+
+Its output goes to the log.txt of the trial it runs; it is told to stop when the runner dies, however that dies.
+"""
+
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+OUT_OF_MEMORY = ("out of memory", "outofmemory", "memoryerror", "can't allocate memory")
+
+
+def main(descriptor: int, runner: int, setup: str) -> None:
+    """The worker: receive (index, overrides, log) and answer with a report, until the runner closes the pipe."""
+    signal.signal(signal.SIGTERM, terminate)
+    die_with(runner)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    connection = Connection(descriptor)
+    with open(setup, "rb") as file:
+        common = pickle.load(file)
+    sys.argv = common["argv"]
+    from hydra.core.singleton import Singleton
+    from hydra.core.utils import setup_globals
+
+    state = pickle.loads(common["pickled"])
+    setup_globals()
+    Singleton.set_state(state["singletons"])
+    connection.send({"kind": "ready"})
+    while True:
+        try:
+            index, overrides, log = connection.recv()
+        except EOFError:
+            return
+        with output_to(log):
+            report = run(state, index, overrides, common["accumulate_key"])
+        with contextlib.suppress(BrokenPipeError):
+            connection.send(report)
+        if report["kind"] != "returned":
+            return  # a failure may leave a GPU or memory in any state: the next trial gets a new process
+
+
+def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key: str | None) -> dict[str, Any]:
+    """Run one Hydra job, and report it: kind is returned, raised or stopped."""
+    from hydra.core.utils import JobStatus, run_job
+    from omegaconf import OmegaConf, open_dict
+
+    print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {' '.join(overrides)}")
+    report: dict[str, Any] = {}
+    try:
+        config = state["context"].config_loader.load_sweep_config(state["master"], overrides)
+        with open_dict(config):
+            config.hydra.job.id, config.hydra.job.num = str(index), index
+        report["accumulate"] = OmegaConf.select(config, accumulate_key) if accumulate_key else None
+        job = run_job(
+            hydra_context=state["context"],
+            task_function=state["task"],
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        if job.status == JobStatus.COMPLETED:
+            return {"kind": "returned", "pickled": pickled(job)}
+        error = job._return_value
+        report["pickled"] = pickled(job)
+    except (SystemExit, KeyboardInterrupt) as stop:
+        code = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
+        return {"kind": "stopped", "reason": f"its task ended the process with code {code}"}
+    except Exception as raised:
+        error = raised
+    traceback.print_exception(error)
+    words = f"{type(error).__name__}: {error}"
+    memory = any(sign in words.lower() for sign in OUT_OF_MEMORY)
+    option = bool(getattr(error, "option_error", False))
+    return {"kind": "raised", "reason": str(error) if option else words, "memory": memory, "option": option, **report}
+
+
+def pickled(job: Any) -> bytes | None:
+    """A JobReturn on its way to the runner; without its value where that cannot travel."""
+    import cloudpickle
+
+    for _ in range(2):
+        try:
+            return bytes(cloudpickle.dumps(job))
+        except Exception:
+            job._return_value = repr(job._return_value)
+    return None
+
+
+@contextlib.contextmanager
+def output_to(path: str) -> Iterator[None]:
+    """Append stdout and stderr, those of C libraries and child processes too, to a file."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    before = os.dup(1), os.dup(2)
+    sys.stdout.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for kept, standard in zip(before, (1, 2), strict=True):
+            os.dup2(kept, standard)
+            os.close(kept)
+
+
+def terminate(number: int, _: Any) -> None:
+    """SIGTERM, where the task does not catch it itself: unwind, once, so that what is open is closed."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def die_with(runner: int) -> None:
+    """Get SIGTERM when the runner dies: from the kernel on Linux, from a watching thread elsewhere."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != runner:  # it died before the call
+            raise SystemExit(1)
+        return
+
+    def watch() -> None:
+        while os.getppid() == runner:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
