@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from rdrop_exp.schema import RUNTIME, OptionError, Range, build, runtime_fields
+from rdrop_exp.schema import RUNTIME, OptionError, Range, build, nearest, runtime_fields
 
 Rate = Annotated[float, Range(0, 1, open_right=True)]
 Share = Annotated[float, Range(0, 1)]
@@ -110,8 +110,8 @@ class Regularizer:
     """Stochastic depth over blocks: from 0 to `drop_path`, or the same everywhere."""
     sites: str = "default"
     """Where dropout acts: default, timm, rdrop, dru, or some of embed attention projection mlp head residual, as a+b."""
-    when: Literal["never", "always", "early", "late", "increasing", "decreasing", "curriculum", "annealed"] = "always"
-    """When the noise acts."""
+    when: str = "always"
+    """When the noise acts: never, always, early, late, increasing, decreasing, curriculum, annealed (schedules.WHEN)."""
     cutoff_epoch: Annotated[float | None, Range(0, open_left=True)] = None
     """early: the epoch at which noise ends; late: at which it begins. Fractions are fine."""
     cutoff_share: Annotated[float | None, Range(0, 1, open_left=True)] = None
@@ -191,6 +191,20 @@ class Logger:
 
 
 @dataclass(kw_only=True, slots=True)
+class Analysis:
+    every: Annotated[int | None, Range(1)] = None
+    """Optimizer steps between analyses of the network while it trains; null: none."""
+    batches: Annotated[int, Range(2)] = 20
+    """Mini-batch gradients of an analysis, beside that of the whole training set."""
+    augment: bool = True
+    """Augment these mini-batches as in training; the whole training set never is."""
+    passes: Annotated[int, Range(0)] = 5
+    """Noisy passes over the validation set, for train-test inconsistency and calibration; below 2: none."""
+    dropout: Rate = 0.1
+    """Dropout rate of those passes for a model that has no noise of its own."""
+
+
+@dataclass(kw_only=True, slots=True)
 class Options:
     name: Annotated[str, RUNTIME] = "default"
     """Experiment: the folder under `output_dir` that its trials share."""
@@ -212,10 +226,14 @@ class Options:
     """Optimizer, batch size, clipping, averaging."""
     logger: Annotated[Logger, RUNTIME] = field(default_factory=Logger)
     """What is logged, and where."""
+    analysis: Annotated[Analysis, RUNTIME] = field(default_factory=Analysis)
+    """Gradient metrics and inconsistency, measured while training and without effect on it."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
     compile: bool = False
     """torch.compile the model."""
+    share_passes: Annotated[bool, RUNTIME] = True
+    """Compute what comes before the first noise once for all passes of an input; false: repeat them from the start."""
     device: Annotated[str, RUNTIME] = "auto"
     """auto (the best there is), cpu, cuda, cuda:1, mps."""
     threads: Annotated[int | None, Range(1), RUNTIME] = None
@@ -241,7 +259,11 @@ def from_dict(values: dict[str, Any]) -> Options:
 
 def check(options: Options) -> None:
     """Refuse combinations that could not mean what they say."""
+    from rdrop_exp.schedules import WHEN  # which imports this module
+
     r, s = options.regularizer, options.schedule
+    if r.when not in WHEN:
+        raise OptionError(f"regularizer.when={r.when} is not a choice{nearest(r.when, WHEN)}")
     if r.when in ("early", "late"):
         if r.cutoff_epoch is None and r.cutoff_share is None:
             raise OptionError(f"regularizer.when={r.when} needs regularizer.cutoff_epoch (or regularizer.cutoff_share)")
@@ -310,9 +332,10 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         clear("regularizer", "sites")
     if r.drop_path == 0:
         clear("regularizer", "profile")
-    if r.when not in ("early", "late"):
+    # Named one by one, so that a schedule of the user's own keeps whatever it may use.
+    if r.when in ("always", "increasing", "decreasing", "curriculum", "annealed"):
         clear("regularizer", "cutoff_epoch", "cutoff_share", "ramp")
-    if r.when not in ("curriculum", "annealed"):
+    if r.when in ("always", "increasing", "decreasing", "early", "late"):
         clear("regularizer", "gamma")
     if r.cutoff_epoch is not None:
         r.cutoff_share = None

@@ -4,8 +4,9 @@ One normalisation, per item (a sample, or a token that counts) and for m passes:
 
     L = (1/m) sum_j CE_j + alpha * D,   D = mean over unordered pairs of 1/2 [KL(p_i || p_j) + KL(p_j || p_i)]
 
-and the batch loss is the mean over items. R-Drop (arXiv 2106.14448, equation 4) writes CE_1 + CE_2 + alpha' * D, which is
-2 L with alpha' = 2 alpha. Arithmetic is in float32 whatever the logits' type.
+and the batch loss is the mean over items. R-Drop (arXiv 2106.14448, equation 4) writes CE_1 + CE_2 + alpha' * D, which
+is 2 L with alpha' = 2 alpha; `PUBLISHED` converts each alpha in print, as docs/normalisation.md explains. Arithmetic is
+in float32, or finer where the outputs are.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from torch import Tensor
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """(items, classes) and (items,) classes or (items, classes) probabilities → (items,)."""
+    targets = targets.to(logits.dtype) if targets.is_floating_point() else targets
     return F.cross_entropy(logits, targets, reduction="none")
 
 
@@ -28,8 +30,9 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """(items, labels) and the same in 0..1 → (items,), mean over labels."""
-    return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none").mean(-1)
+    """(items, labels) and the same in 0..1, or (items,) for one label → (items,), mean over labels."""
+    targets = targets.view_as(logits).to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
 
 
 TASK_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -39,24 +42,32 @@ TASK_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def kl(a: Tensor, b: Tensor) -> Tensor:
+def _target(x: Tensor, fixed: bool) -> Tensor:
+    return x.detach() if fixed else x
+
+
+def kl(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
     """Symmetric KL of two softmaxes, 1/2 sum (p - q)(log p - log q): (items, classes) twice → (items,)."""
     log_p, log_q = a.log_softmax(-1), b.log_softmax(-1)
-    return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
+    return 0.5 * (_target(log_p.exp() - log_q.exp(), fixed) * (log_p - log_q)).sum(-1)
 
 
-def mse(a: Tensor, b: Tensor) -> Tensor:
+def mse(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
     """Squared difference, mean over values: R-Drop's form for regression."""
-    return (a - b).square().mean(-1)
+    return (_target(a - b, fixed) * (a - b)).mean(-1)
 
 
-def bernoulli(a: Tensor, b: Tensor) -> Tensor:
+def bernoulli(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
     """Symmetric KL of independent sigmoids, mean over labels: 1/2 (p - q)(logit p - logit q)."""
-    return 0.5 * ((a.sigmoid() - b.sigmoid()) * (a - b)).mean(-1)
+    return 0.5 * (_target(a.sigmoid() - b.sigmoid(), fixed) * (a - b)).mean(-1)
 
 
-DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"kl": kl, "mse": mse, "bernoulli": bernoulli}
-"""Name → symmetric divergence of two passes; a new one is one function and one entry."""
+DIVERGENCES: dict[str, Callable[[Tensor, Tensor, bool], Tensor]] = {"kl": kl, "mse": mse, "bernoulli": bernoulli}
+"""Name → symmetric divergence of two passes; a new one is one function and one entry.
+
+The third argument fixes the targets: each pass moves towards the other as it is, 1/2 [KL(sg p || q) + KL(sg q || p)].
+The value is the same; of the gradient, what would move a target towards its prediction is left out.
+"""
 
 
 class Loss(NamedTuple):
@@ -68,15 +79,9 @@ class Loss(NamedTuple):
 
 
 def consistency(outputs: Tensor, divergence: str = "kl", stop_gradient: bool = False) -> Tensor:
-    """Mean divergence over unordered pairs of passes: (passes, items, classes) → (items,).
-
-    With `stop_gradient`, each side of a pair is pulled towards the other as it is: half of each gradient.
-    """
+    """Mean divergence over unordered pairs of passes: (passes, items, classes) → (items,)."""
     distance = DIVERGENCES[divergence]
-    pairs = list(combinations(outputs.unbind(0), 2))
-    if stop_gradient:
-        return torch.stack([0.5 * (distance(a, b.detach()) + distance(a.detach(), b)) for a, b in pairs]).mean(0)
-    return torch.stack([distance(a, b) for a, b in pairs]).mean(0)
+    return torch.stack([distance(a, b, stop_gradient) for a, b in combinations(outputs.unbind(0), 2)]).mean(0)
 
 
 def loss(
@@ -96,17 +101,42 @@ def loss(
     `mask` (batch, ...) selects the items that count; `items` is what the sum over them is divided by, by default their
     number: give the number in the whole effective batch when this is one micro-batch of it.
     """
-    outputs = outputs.float().view(passes, -1, outputs.shape[-1])
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).reshape(passes, -1, outputs.shape[-1])
     count = outputs.shape[1]
     targets = targets.reshape(count, *targets.shape[-1:]) if targets.numel() != count else targets.reshape(count)
-    if mask is not None:
-        keep = mask.reshape(count)
-        outputs, targets = outputs[:, keep], targets[keep]
-        count = outputs.shape[1]
-    items = count if items is None else items
-    each = torch.stack([TASK_LOSSES[task](one, targets) for one in outputs.unbind(0)]) if passes > 1 else None
-    task_loss = (TASK_LOSSES[task](outputs[0], targets) if each is None else each.mean(0)).sum() / items
+    weights = None if mask is None else mask.reshape(count).to(outputs.dtype)
+    if mask is not None:  # zeros where padding holds who knows what; to select by index would wait for the device
+        skip = ~mask.reshape(count)
+        outputs = outputs.masked_fill(skip[:, None], 0)
+        targets = targets.masked_fill(skip if targets.ndim == 1 else skip[:, None], 0)
+    if items is None:
+        items = count if weights is None else weights.sum()
+
+    def mean(losses: Tensor) -> Tensor:
+        return (losses if weights is None else losses * weights).sum() / items
+
+    each = [TASK_LOSSES[task](one, targets) for one in outputs.unbind(0)]
+    task_loss = mean(each[0] if passes == 1 else torch.stack(each).mean(0))
     if passes == 1 or alpha == 0.0:
         return Loss(task_loss, task_loss, torch.zeros_like(task_loss))
-    divergence_loss = consistency(outputs, divergence, stop_gradient).sum() / items
+    divergence_loss = mean(consistency(outputs, divergence, stop_gradient))
     return Loss(task_loss + alpha * divergence_loss, task_loss, divergence_loss)
+
+
+class Published(NamedTuple):
+    """How a setting in print becomes one of this project."""
+
+    alpha: Callable[[float, int], float]
+    """(alpha in print, items that its KL is summed over) → alpha here."""
+    learning_rate: float
+    """Factor of the learning rate, for optimizers that feel the loss's scale (SGD; not Adam)."""
+
+
+PUBLISHED: dict[str, Published] = {
+    "paper": Published(lambda alpha, items: alpha / 2, 2.0),
+    "readme": Published(lambda alpha, items: alpha, 1.0),
+    "readme_sum": Published(lambda alpha, items: alpha * items, 1.0),
+    "bert_code": Published(lambda alpha, items: alpha * items / 2, 2.0),
+    "vit_code": Published(lambda alpha, items: alpha * items, 2.0),
+}
+"""R-Drop's own normalisations, worked through in docs/normalisation.md."""

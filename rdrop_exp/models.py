@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from rdrop_exp import config
 from rdrop_exp.noise import Noise, install
+from rdrop_exp.passes import find_parting
 from rdrop_exp.schema import OptionError, nearest
 
 
 class Pair(nn.Module):
     """Two networks that see the same inputs: (batch, …) → (2 * batch, classes), the first network's rows first.
 
-    To the loss these are two passes, so mutual learning needs nothing else. Source: Zhang et al. 2018 (arXiv 1706.00384).
+    To the loss these are two passes, so mutual learning needs nothing else (Zhang et al. 2018, arXiv 1706.00384).
     """
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
@@ -42,7 +43,12 @@ def build(
         networks.append(network.to(device))
         _try(networks[-1], group, part.name, classes, (1, channels, image_size, image_size), device)
     noise = Noise([m for n in noises for m in n.modules], [a for n in noises for a in n.attentions])
-    return (Pair(*networks) if len(networks) == 2 else networks[0]), noise
+    if len(networks) == 2:
+        return Pair(*networks), noise
+    if options.regularizer.alpha > 0:
+        example = torch.randn(2, channels, image_size, image_size, generator=torch.Generator().manual_seed(0))
+        noise.parting = find_parting(networks[0], noise.modules, example.to(device), late=options.share_passes)
+    return networks[0], noise
 
 
 def create(part: config.Model, group: str, *, classes: int, channels: int, image_size: int) -> nn.Module:

@@ -1,37 +1,19 @@
-"""Dropout and stochastic depth whose rates are tensors, and where they act in a timm model.
+"""Dropout and stochastic depth whose rates are tensors, and installing them in a timm model.
 
 The rates live in non-persistent buffers: a schedule moves them every step without recompiling a compiled model, and the
-state dict keeps timm's keys. Sites are found by place and name after the model is built, whatever its own rates were.
+state dict keeps timm's keys. They take the place of timm's own noise, whatever rates the model was built with.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from rdrop_exp.config import Regularizer
-from rdrop_exp.schema import OptionError, nearest
-
-SITES = ("embed", "attention", "projection", "mlp", "head", "residual")
-PRESETS = {
-    "timm": ("head",),  # what timm's own drop_rate reaches
-    "rdrop": ("embed", "mlp"),  # R-Drop's ViT code, attention 0
-    "dru": ("embed", "attention", "projection", "mlp"),  # "Dropout Reduces Underfitting"
-}
-_SITE_OF = (  # of a dropout, by "path ParentClass"; the first that matches; "" where none of our names fits
-    (r"^backbone\.head|\bpatch_embed\.backbone\.head", ""),  # of a hybrid's stem: not the classifier
-    (r"attn_drop FactorAttn", ""),  # CoaT never calls it
-    (r"pos_drop", "embed"),
-    (r"\battn_drop\b", "attention"),
-    (r"\b(proj|out)_drop\b|\battn\.output\.drop\b", "projection"),
-    (r"(\b|_)(attn|se|rel_pos)\.", ""),  # small networks that make gates or position biases
-    (r"head|classifier|pre_logits|Head|Classifier", "head"),
-    (r"[Mm]lp|\bdrop[123]\b|\.\d+ Sequential$", "mlp"),
-)
-_WRAPPERS = ("Residual", "ResidualBlock", "ResidualDrop")  # x + branch(x) of ConvMixer, SHViT and both EfficientViT
+from rdrop_exp.passes import Parting
+from rdrop_exp.sites import Slot, choose, has_weights, silence, slots
 
 
 def drop(x: Tensor, rate: Tensor, per_row: bool = False) -> Tensor:
@@ -118,13 +100,16 @@ class Noise:
     def __init__(self, modules: Sequence[_Noise], attentions: Sequence[nn.Module] = ()) -> None:
         self.modules = [m for m in modules if m.highest > 0]
         self.attentions = list(attentions)  # those whose fused kernel steps aside while noise is active
+        self.parting: Parting | None = None  # where the passes of an input part
         self._set: tuple[float, int] = (0.0, 1)
 
     def set(self, share: float, passes: int = 1) -> None:
-        """Make all rates `share` (0..1) of full, for rows of that many passes; nothing waits for the device."""
+        """Make all rates `share` (0..1) of full, and each input pass that often; nothing waits for the device."""
         if (share, passes) == self._set or not self.modules:
             return
         self._set = (share, passes)
+        if self.parting:
+            self.parting.copies = passes
         rates = [m.rate for m in self.modules]
         torch._foreach_copy_(rates, [m.full for m in self.modules])
         torch._foreach_mul_(rates, share)
@@ -139,81 +124,33 @@ class Noise:
         return {name: share * max(rates) for name, rates in found.items() if rates}
 
 
-class Slot(NamedTuple):
-    """A place for noise: `parent.attribute`, its site ("branch": stochastic depth), and the path of its block."""
-
-    parent: nn.Module
-    attribute: str
-    site: str
-    block: str
-
-
-def slots(model: nn.Module) -> Iterator[Slot]:
-    """Places for noise, in the model's own order, which is the order of depth; a block is what timm numbers."""
-    for path, parent in model.named_modules():
-        numbered = re.match(r".*\.\d+(?![^.])", path)
-        block = numbered[0] if numbered else path
-        children: dict[str, Any] = dict(parent._modules) | {k: None for k, v in vars(parent).items() if v is None}
-        branches = [k for k, v in children.items() if re.search(r"drop_path\d*$", k) and not _has_weights(v)]
-        if type(parent).__name__ in _WRAPPERS and not branches and getattr(parent, "shortcut", path) is not None:
-            branches = [k for k in ("m", "fn", "main") if k in children]
-        for attribute, child in children.items():
-            if attribute in branches:
-                yield Slot(parent, attribute, "branch", block)
-            elif isinstance(child, nn.modules.dropout._DropoutNd):
-                words = f"{path}.{attribute} {type(parent).__name__}".lstrip(".")
-                site = next((site for pattern, site in _SITE_OF if re.search(pattern, words)), "")
-                if site:
-                    yield Slot(parent, attribute, site, block)
-
-
-def _has_weights(module: nn.Module | None) -> bool:
-    return module is not None and next(module.parameters(), None) is not None
-
-
-def silence(model: nn.Module) -> None:
-    """Take away the dropout and stochastic depth that the model was built with, also where they are only numbers."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.p = 0.0
-        if type(module).__name__ != "DropBlock2d":  # a method of its own, like patch dropout, and only ever asked for
-            for name, value in vars(module).items():
-                if "drop" in name and "patch" not in name and isinstance(value, float):
-                    setattr(module, name, 0.0)  # read at each forward by functional dropout, fused attention, LSTMs
-
-
 def install(model: nn.Module, r: Regularizer) -> Noise:
-    """Put the options' noise into a timm model, in place of its own; `OptionError` names a site it does not have."""
-    name = type(model).__name__
+    """Put the options' noise into a timm model, in place of its own; `OptionError` names a place it does not have."""
     places = list(slots(model))
+    found = {slot.site for slot in places} | ({"head"} if hasattr(model, "get_classifier") else set())
+    chosen = choose(r, found, type(model).__name__)
     silence(model)
-    wanted = _wanted(r, {slot.site for slot in places}, name)
     rates = (r.dropout,) if r.second_dropout is None else (r.dropout, *[r.second_dropout] * (r.passes - 1))
     modules: list[_Noise] = []
     attentions: list[nn.Module] = []
     for slot in places:
-        if slot.site in wanted:
+        if slot.site in chosen:
             modules.append(noise := Dropout(*rates))
             setattr(slot.parent, slot.attribute, noise)
             if slot.site == "attention" and getattr(slot.parent, "fused_attn", False):
                 slot.parent.register_forward_pre_hook(noise.unfuse)
                 attentions.append(slot.parent)
-    if "head" in wanted and not any(slot.site == "head" for slot in places):
+    if "head" in chosen and not any(slot.site == "head" for slot in places):
         classifier = model.get_classifier()  # type: ignore[operator]
         for i, module in enumerate([classifier] if isinstance(classifier, nn.Module) else classifier):
             modules.append(noise := Dropout(*rates))
             model.add_module(f"noise{i}", noise)
             module.register_forward_pre_hook(noise.before)
     branches = [slot for slot in places if slot.site == "branch"]
-    if r.drop_path > 0 and not branches:
-        raise OptionError(
-            f"regularizer.drop_path={r.drop_path:g} has nowhere to act, as timm's {name} has no place for stochastic"
-            " depth: set it to 0"
-        )
     blocks = {block: i for i, block in enumerate(dict.fromkeys(slot.block for slot in branches))}
     for slot in branches:
         share = blocks[slot.block] / (len(blocks) - 1) if r.profile == "linear" and len(blocks) > 1 else 1.0
-        layers: list[_Noise] = [Dropout(*rates)] if "residual" in wanted else []
+        layers: list[_Noise] = [Dropout(*rates)] if "residual" in chosen else []
         layers += [DropPath(r.drop_path * share)] if r.drop_path > 0 else []
         _put(slot, layers)
         modules += layers
@@ -223,28 +160,9 @@ def install(model: nn.Module, r: Regularizer) -> Noise:
 def _put(slot: Slot, layers: list[_Noise]) -> None:
     """Noise on a residual branch: in the place that timm left for it, or after a branch that has none."""
     child = getattr(slot.parent, slot.attribute)
-    if _has_weights(child):
+    if has_weights(child):
         for i, layer in enumerate(layers):
             slot.parent.add_module(f"noise{i}", layer)
             child.register_forward_hook(layer.after)
     elif layers:
         setattr(slot.parent, slot.attribute, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
-
-
-def _wanted(r: Regularizer, found: set[str], name: str) -> set[str]:
-    """The sites that get dropout, checked against those the model has."""
-    if r.dropout == 0 and not r.second_dropout:
-        return set()
-    have = (found - {"branch"}) | {"head"} | ({"residual"} if "branch" in found else set())
-    listed = f"timm's {name} has {' '.join(s for s in SITES if s in have)}"
-    if r.sites == "default":
-        return have & set(PRESETS["dru"]) or {"head"}
-    chosen = set(PRESETS.get(r.sites, r.sites.split("+")))
-    for site in () if r.sites in PRESETS else sorted(chosen):
-        if site not in SITES:
-            raise OptionError(f"regularizer.sites={r.sites} is not known{nearest(site, [*SITES, *PRESETS, 'default'])}")
-        if site not in have:
-            raise OptionError(f"regularizer.sites={r.sites} names {site}, which this model lacks; {listed}")
-    if not chosen & have:
-        raise OptionError(f"regularizer.sites={r.sites} names no site of this model; {listed}")
-    return chosen & have

@@ -1,7 +1,7 @@
 """Pure functions of the optimizer step: how much of the full drop rate acts, and the learning rate.
 
-Stateless, so that resuming is exact. Steps count from 0. Sources: early, late, increasing and decreasing, Liu et al. 2023
-(arXiv 2303.01500) section 4; curriculum, Morerio et al. 2017 (arXiv 1703.06229) equation 2; annealed, its mirror image.
+Stateless, so that resuming is exact. Steps count from 0. Sources: early, late, increasing and decreasing, Liu et al.
+2023 (arXiv 2303.01500) section 4; curriculum, Morerio et al. 2017 (arXiv 1703.06229) equation 2; annealed, its mirror.
 """
 
 import math
@@ -58,13 +58,16 @@ WHEN: dict[str, Callable[[Regularizer, int, int, int], float]] = {
 """Name → (options, step, cutoff step, total steps) → share of the full rate in 0..1."""
 
 
+def cutoff_step(r: Regularizer, steps_per_epoch: int, total: int) -> int:
+    """The step at which early noise ends or late noise begins, rounded to a whole one."""
+    if r.cutoff_share is not None:
+        return round(r.cutoff_share * total)
+    return round((r.cutoff_epoch or 0.0) * steps_per_epoch)
+
+
 def noise_share(r: Regularizer, step: int, steps_per_epoch: int, total: int) -> float:
     """Share of the full drop rate that acts at `step`, in 0..1; every rate of the model is multiplied by it."""
-    if r.cutoff_share is not None:
-        cutoff = round(r.cutoff_share * total)
-    else:
-        cutoff = round((r.cutoff_epoch or 0.0) * steps_per_epoch)
-    return WHEN[r.when](r, step, cutoff, total)
+    return WHEN[r.when](r, step, cutoff_step(r, steps_per_epoch, total), total)
 
 
 def learning_rate(s: Schedule, step: int, steps_per_epoch: int, total: int) -> float:
@@ -75,20 +78,23 @@ def learning_rate(s: Schedule, step: int, steps_per_epoch: int, total: int) -> f
     if s.shape == "constant":
         return 1.0
     if s.shape == "step":
-        drops: float = step // (s.step_epochs * steps_per_epoch)
-        return s.step_factor**drops
+        return float(s.step_factor ** (step // (s.step_epochs * steps_per_epoch)))
     x = (step - warmup) / max(total - warmup, 1)
     fall = 1.0 - x if s.shape == "linear" else 0.5 * (1.0 + math.cos(math.pi * x))
     return s.final + (1.0 - s.final) * fall
 
 
 def check_length(r: Regularizer, steps_per_epoch: int, total: int) -> None:
-    """Refuse a cutoff that training, as long as it turns out to be, does not reach or rounds away."""
-    if r.cutoff_epoch is None:
-        return
-    cutoff = round(r.cutoff_epoch * steps_per_epoch)
-    if not 0 < cutoff <= total:
+    """Refuse a cutoff that training, as long as it turns out to be, does not reach, rounds away or ends at."""
+    cutoff = cutoff_step(r, steps_per_epoch, total)
+    if r.cutoff_epoch is not None and not 0 < cutoff <= total:
         raise OptionError(
             f"regularizer.cutoff_epoch={r.cutoff_epoch:g} is step {cutoff} of {total}: set it between"
             f" {1 / steps_per_epoch:.2g} and {total / steps_per_epoch:g} epochs"
+        )
+    telling = (0, min(cutoff, total - 1), total - 1)
+    if r.when != "never" and not any(noise_share(r, t, steps_per_epoch, total) > 0 for t in telling):
+        where = f", whose cutoff is step {cutoff}" if r.when in ("early", "late") else ""
+        raise OptionError(
+            f"regularizer.when={r.when} never acts in {total} steps{where}: move the cutoff or train longer"
         )

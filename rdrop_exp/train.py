@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rdrop_exp.config import Options
 from rdrop_exp.data import Data
-from rdrop_exp.data.batch import items, repeat, split
+from rdrop_exp.data.batch import items, split
 from rdrop_exp.evaluate import Row, correct, evaluate
 from rdrop_exp.losses import loss
 from rdrop_exp.noise import Noise
@@ -74,6 +74,7 @@ def train(
     s, best = State(), {k: v.clone() for k, v in evaluated.state_dict().items()}
     every = min(o.logger.every, per_epoch)
     history = torch.zeros(every, len(COLUMNS), device=device)  # the steps since the last row, read only then
+    analyse = analyser(o, network, noise, data, device) if o.analysis.every else None  # keeps the initial weights
     if saved:
         s, best, history = State(**saved["state"]), saved["best"], saved["history"]
         network.load_state_dict(saved["model"])
@@ -100,13 +101,15 @@ def train(
         epoch, index = divmod(s.step, per_epoch)
         if index == 0:
             batches = data.train(epoch)
+        if analyse and s.step % (o.analysis.every or 1) == 0:
+            before = time.monotonic()
+            s.rows = log({"step": s.step, "epoch": s.step / per_epoch, "progress": s.step / total} | analyse(s.step))
+            started, clock = (then + time.monotonic() - before for then in (started, clock))
         batch = next(batches)
         reseed(device, mix(o.seed, "step", s.step))
 
         # This step's rates: known on the host, so that a step without active noise makes a single pass.
-        share = noise_share(r, s.step, per_epoch, total)
-        tied = r.alpha > 0 and s.step % r.every == 0 and (networks == 2 or (share > 0 and bool(noise.modules)))
-        copies = r.passes if tied and networks == 1 else 1
+        share, tied, copies = passes_at(o, noise, s.step, per_epoch, total)
         noise.set(share, copies)
         rate = learning_rate(o.schedule, s.step, per_epoch, total)
         for group in optimizer.param_groups:
@@ -116,7 +119,7 @@ def train(
         sums = torch.zeros(len(COLUMNS), device=device)
         for micro in split(batch, o.optimizer.accumulate):
             with cast():
-                outputs = forward(repeat(micro.inputs, copies))
+                outputs = forward(micro.inputs)
             losses = loss(
                 outputs,
                 micro.targets,
@@ -147,7 +150,7 @@ def train(
         if epoch_ends or s.step - s.logged == every:
             steps = s.step - s.logged
             rows = history[:steps].tolist()
-            check_finite(o, rows, s.logged)
+            check_finite(o, device, rows, s.logged)
             now = time.monotonic()
             s.train_seconds += now - clock
             means = [math.fsum(column) / steps for column in zip(*rows, strict=True)]
@@ -186,6 +189,21 @@ def train(
     return s
 
 
+def passes_at(o: Options, noise: Noise, step: int, per_epoch: int, total: int) -> tuple[float, bool, int]:
+    """At `step`: the share of the full drop rates, whether the loss ties passes together, and how many it needs."""
+    r, networks = o.regularizer, 2 if o.peer.name else 1
+    share = noise_share(r, step, per_epoch, total)
+    tied = r.alpha > 0 and step % r.every == 0 and (networks == 2 or (share > 0 and bool(noise.modules)))
+    return share, tied, r.passes if tied and networks == 1 else 1
+
+
+def analyser(o: Options, network: nn.Module, noise: Noise, data: Data, device: torch.device) -> Callable[[int], Row]:
+    """What measures the network at a step and leaves training as it was; imported only where it is asked for."""
+    from rdrop_exp.analysis.during import analyser as make
+
+    return make(o, network, noise, data, device)
+
+
 def reseed(device: torch.device, seed: int) -> None:
     """Seed the generator that noise on this device draws from.
 
@@ -207,7 +225,7 @@ def autocast(precision: str, device: torch.device) -> Callable[[], AbstractConte
     return lambda: torch.autocast(device.type, dtype=dtype)
 
 
-def check_finite(o: Options, rows: list[list[float]], first: int) -> None:
+def check_finite(o: Options, device: torch.device, rows: list[list[float]], first: int) -> None:
     """`TrainingError` with the first step whose loss is not finite, and the option most likely to blame."""
     for i, (total, task, consistency, _) in enumerate(rows):
         if math.isfinite(total):
@@ -219,6 +237,8 @@ def check_finite(o: Options, rows: list[list[float]], first: int) -> None:
             blame = f"regularizer.alpha={o.regularizer.alpha:g} (the consistency loss outweighed the rest)"
         elif o.precision == "fp16":
             blame = "precision=fp16 (bf16 has the range of fp32)"
+        elif o.precision == "bf16" and device.type == "cpu":
+            blame = "precision=bf16 (on a CPU torch's convolutions can read uninitialised memory in it)"
         else:
             help_with = "" if o.optimizer.clip else ", or clip gradients with optimizer.clip=1"
             blame = f"optimizer.lr={o.optimizer.lr:g} (a smaller one, a longer warm-up{help_with})"

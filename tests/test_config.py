@@ -102,7 +102,8 @@ STREAMED = ("scale", "rand_augment", "color_jitter", "interpolation")
 OTHER = {
     "when": "annealed", "ramp": "cosine", "shape": "linear", "profile": "constant", "precision": "bf16",
     "select": "last", "divergence": "mse", "interpolation": "random", "scale": [0.5, 1.0], "image_size": 40,
-    "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5, "passes": 3, "second_dropout": 0.4,
+    "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5,
+    "passes": 3, "second_dropout": 0.4,
 }  # fmt: skip
 
 

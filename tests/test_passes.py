@@ -35,7 +35,11 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
 def build(values: dict[str, Any], regularizer: dict[str, Any], size: int, share: bool) -> tuple[nn.Module, Any]:
     o = from_dict(merged(values, {"regularizer": regularizer | {"alpha": 1.0}, "share_passes": share}))
     torch.manual_seed(0)
-    return models.build(o, classes=10, channels=1, image_size=size, device=CPU)
+    network, noise = models.build(o, classes=10, channels=1, image_size=size, device=CPU)
+    with torch.no_grad():
+        for parameter in network.parameters():  # timm starts a residual branch's last scale at zero
+            parameter += 0.1 * torch.randn_like(parameter)
+    return network, noise
 
 
 def same_draws(monkeypatch: pytest.MonkeyPatch) -> None:

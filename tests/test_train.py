@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from rdrop_exp import trial
-from rdrop_exp.config import from_dict
+from rdrop_exp.config import Regularizer, from_dict
 from rdrop_exp.data import build
 from rdrop_exp.records import trial_folder
+from rdrop_exp.schedules import WHEN
 from rdrop_exp.schema import OptionError
 from rdrop_exp.seeds import mix
 from rdrop_exp.train import TrainingError
@@ -75,7 +76,7 @@ def rows_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def create(*args: Any, **kwargs: Any) -> torch.nn.Module:
         model = original(*args, **kwargs)
-        model.register_forward_pre_hook(lambda m, a: seen.append(len(a[0])) if m.training else None)
+        model.register_forward_hook(lambda m, a, out: seen.append(len(out)) if m.training else None)
         return model
 
     monkeypatch.setattr(models, "create", create)
@@ -98,7 +99,8 @@ def rows_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_step_makes_several_passes_only_where_they_matter(
     tmp_path: Path, rows_seen: list[int], regularizer: dict[str, Any], expected: list[int]
 ) -> None:
-    run(tmp_path, {"regularizer": regularizer, "schedule": {"steps": 6}, "optimizer": {"batch_size": 64}})
+    values = {"regularizer": regularizer, "schedule": {"steps": 6}, "optimizer": {"batch_size": 64}}
+    run(tmp_path, values, {"share_passes": False})
     assert rows_seen == expected
 
 
@@ -127,7 +129,7 @@ def test_accumulation_changes_nothing_without_batch_statistics(tmp_path: Path, r
     [
         {"optimizer": {"name": "sgd", "lr": 0.05, "clip": 1.0}},
         {"optimizer": {"name": "lamb", "ema": 0.9}},
-        {"precision": "bf16"},
+        merged(VIT, {"precision": "bf16"}),
         {"dataset": {"mixup": 0.8, "cutmix": 1.0, "label_smoothing": 0.1, "crop": 1, "erase": 0.25}},
         {"regularizer": {"dropout": 0.1, "drop_path": 0.2, "alpha": 1.0, "second_dropout": 0.3, "passes": 3}},
         {"schedule": {"shape": "step", "step_epochs": 1}},
@@ -168,3 +170,14 @@ def test_a_cutoff_that_rounds_away_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"regularizer.cutoff_epoch=0.01 is step 0 of"):
         run(tmp_path, {"regularizer": r})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_schedule_of_ones_own_is_one_function_and_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def triangle(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+        return min(t / max(cutoff, 1), max(total - t, 0) / max(total - cutoff, 1))
+
+    monkeypatch.setitem(WHEN, "triangle", triangle)
+    r = {"dropout": 0.4, "when": "triangle", "cutoff_share": 0.5}
+    result, logged = run(tmp_path, {"regularizer": r, "schedule": {"steps": 8}})
+    assert result["options"]["regularizer"]["name"] == "triangle_dropout"
+    assert [row["rate/dropout"] for row in logged] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.3, 0.2, 0.1])
