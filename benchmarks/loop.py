@@ -1,4 +1,4 @@
-"""What the training loop costs over one written by hand: same model, same batches, same optimizer, alternating in one run.
+"""What the training loop costs over one written by hand: same model, batches and optimizer, alternating in one run.
 
     python benchmarks/loop.py              # 7 pairs, about a minute
     python benchmarks/loop.py --pairs 3

@@ -109,9 +109,9 @@ class Regularizer:
     profile: Literal["linear", "constant"] = "linear"
     """Stochastic depth over blocks: from 0 to `drop_path`, or the same everywhere."""
     sites: str = "default"
-    """Where dropout acts: default, timm, rdrop, dru, or some of embed attention projection mlp head residual, as a+b."""
+    """Where dropout acts: default, timm, rdrop, dru, or some of embed attention projection mlp head residual: a+b."""
     when: str = "always"
-    """When the noise acts: never, always, early, late, increasing, decreasing, curriculum, annealed (schedules.WHEN)."""
+    """When noise acts: never, always, early, late, increasing, decreasing, curriculum, annealed (schedules.WHEN)."""
     cutoff_epoch: Annotated[float | None, Range(0, open_left=True)] = None
     """early: the epoch at which noise ends; late: at which it begins. Fractions are fine."""
     cutoff_share: Annotated[float | None, Range(0, 1, open_left=True)] = None
