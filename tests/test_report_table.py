@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rdrop_exp.report import print_table
+from rdrop_exp.report import summarise
 from rdrop_exp.report.cli import main
 from rdrop_exp.report.compare import make_report
 from rdrop_exp.report.table import duration, print_report
@@ -121,9 +121,12 @@ def test_the_command_prints_and_writes_the_page(sweep: Path, capsys: pytest.Capt
     assert (sweep / "other.html").exists()
 
 
-def test_print_table_for_other_programs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_table([sweep])
-    assert "is best on validation" in capsys.readouterr().out
+def test_a_summary_for_other_programs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summarise(sorted(path.parent for path in sweep.glob("*/result.json")))
+    out = capsys.readouterr().out
+    assert "is best on validation" in out
+    assert out.splitlines()[-2:] == [f"Trials: {sweep}", f"Page: {sweep / 'report.html'}"]
+    assert (sweep / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
