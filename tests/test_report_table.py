@@ -122,11 +122,13 @@ def test_the_command_prints_and_writes_the_page(sweep: Path, capsys: pytest.Capt
 
 
 def test_a_summary_for_other_programs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    summarise(sorted(path.parent for path in sweep.glob("*/result.json")))
+    folders = sorted(path.parent for path in sweep.rglob("config.yaml"))
+    summarise(folders)
     out = capsys.readouterr().out
     assert "is best on validation" in out
-    assert out.splitlines()[-2:] == [f"Trials: {sweep}", f"Page: {sweep / 'report.html'}"]
-    assert (sweep / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    shared = sweep / "demo"
+    assert out.splitlines()[-2:] == [f"Trials: {shared}", f"Page: {shared / 'report.html'}"]
+    assert (shared / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
