@@ -316,7 +316,9 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
                 setattr(part, name, getattr(fresh, name))
 
     peered = bool(o.peer.name)
-    if not peered:
+    if peered:
+        clear("regularizer", "second_dropout")  # each network makes one pass
+    else:
         clear("peer", "args", "pretrained", "checkpoint")
     noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
     if not noisy:

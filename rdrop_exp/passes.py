@@ -54,7 +54,14 @@ def _from_the_inside(network: nn.Module, noisy: Sequence[nn.Module], inputs: Any
     """The module that makes noise first, then the modules that contain it, without the network itself."""
     reached: list[nn.Module] = []
     handles = [m.register_forward_pre_hook(lambda module, _: reached.append(module)) for m in noisy]
-    network(inputs)
+    for module in noisy:  # at rate 0, but active: a fused attention passes by its dropout otherwise
+        module.train()
+        module.active = True  # type: ignore[assignment]
+    with torch.random.fork_rng(devices=[]):
+        network(inputs)
+    for module in noisy:
+        module.eval()
+        module.active = False  # type: ignore[assignment]
     for handle in handles:
         handle.remove()
     if not reached:

@@ -128,6 +128,10 @@ def test_other_methods_that_were_asked_for_stay() -> None:
     model = timm.create_model("test_vit", patch_drop_rate=0.25)
     install(model, Regularizer())
     assert model.patch_drop.prob == 0.25
+    with torch.device("meta"):
+        model = timm.create_model("hiera_tiny_224", patch_drop_rate=0.25)
+        install(model, Regularizer())
+    assert model.patch_drop_rate == 0.25
 
 
 # -- sites ------------------------------------------------------------------------------------------------------------

@@ -96,11 +96,11 @@ def check_rates(model: nn.Module, noise: Noise, x: Tensor) -> None:
     with torch.no_grad():
         noise.set(0.0)
         one, two = model.train()(both).chunk(2)
-        assert torch.allclose(one, two, rtol=1e-4, atol=1e-5)
+        assert torch.allclose(one, two, rtol=1e-4, atol=2e-4)
         seen.clear()
         noise.set(1.0, 2)
         one, two = model(both).chunk(2)
-        assert not torch.allclose(one, two, rtol=1e-3, atol=1e-3)
+        assert not torch.allclose(one, two, rtol=1e-2, atol=1e-2)
     for hook in hooks:
         hook.remove()
     names = {module: name for name, module in model.named_modules()}

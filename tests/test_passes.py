@@ -16,6 +16,7 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
     "vit, dropout": (VIT, {"dropout": 0.2}, 8, "pos_drop"),
     "vit, stochastic depth": (VIT, {"drop_path": 0.2}, 8, "blocks.1"),
     "vit, dropout in blocks": (VIT, {"dropout": 0.2, "sites": "mlp"}, 8, "blocks.0"),
+    "vit, attention and head": (VIT, {"dropout": 0.2, "sites": "attention+head"}, 8, "blocks.0"),
     "resnet, head": (SMALL, {"dropout": 0.2}, 8, "noise0"),
     "resnet, stochastic depth": (SMALL, {"drop_path": 0.6}, 8, "layer2.0"),
     "swin": (
