@@ -2,8 +2,8 @@
 
     python benchmarks/intervals.py          # 2,000 repetitions a row, a minute
 
-Simulated gradients, 20 a repetition: a common direction of length `signal`, and noise of length 1 to 2 that is five times
-as strong in a fiftieth of the coordinates; `spread` makes some batches noisier than others.
+Simulated gradients, 20 a repetition: a common direction of length `signal`, and noise of length 1 to 2 that is five
+times as strong in a fiftieth of the coordinates; `spread` makes some batches noisier than others.
 """
 
 import numpy as np
