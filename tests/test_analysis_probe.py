@@ -304,12 +304,24 @@ def test_a_setting_knows_its_noise_and_sizes(model: str, noise: arms.Noise) -> N
     assert found.sizes["train"] == 1294
 
 
+def test_rates_of_an_experiment_do_not_join_the_probes_own() -> None:
+    own = {"experiment": "early_stochastic_depth_vit_tiny", "model": "vit_micro_8", "dataset": "digits"}
+    with hydra_ready():
+        assert composed(own | DROPOUT.overrides(0.1)).regularizer.drop_path > 0
+        found = setting.without_rates(own)
+        assert found == own | {"regularizer.drop_path": 0}
+        r = composed(found | DROPOUT.overrides(0.1)).regularizer
+        assert (r.dropout, r.drop_path, r.when, r.alpha) == (0.1, 0, "always", 0)
+        r = composed(found | STOCHASTIC_DEPTH.overrides(0.2)).regularizer
+        assert (r.dropout, r.drop_path, r.when, r.alpha) == (0, 0.2, "always", 0)
+
+
 @pytest.fixture
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     """Trials run in this process instead of a sweep of their own; the list is of the times they were given."""
     times: list[float | None] = []
 
-    def launch(own: setting.Setting, runs: list[Run], name: str, seconds: float | None) -> None:
+    def launch(own: setting.Setting, runs: list[Run], name: str, title: str, seconds: float | None) -> None:
         times.append(seconds)
         with hydra_ready():
             for run in runs:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rdrop_exp import config
+from rdrop_exp import options
 from rdrop_exp.config import Options, canonical, from_dict, identity, readable_name
-from rdrop_exp.schema import OptionError, Range, nearest
+from rdrop_exp.schema import OptionError, Range, nearest, runtime_fields
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_every_option_that_can_change_a_result_is_part_of_the_identity(path: tup
     else:
         value = not value if isinstance(value, bool) else value + 1 if isinstance(value, int | float) else f"{value}x"
     setattr(part, name, value)
-    runtime = [".".join(p) for p in config.runtime_fields(Options)]
+    runtime = [".".join(p) for p in runtime_fields(Options)]
     matters = not any(".".join(path) == r or ".".join(path).startswith(r + ".") for r in runtime)
     assert (identity(options) != identity(changed)) == matters
 
@@ -184,7 +184,7 @@ def test_presets_are_called_as_their_files_are() -> None:
 
 
 def test_every_option_has_a_docstring() -> None:
-    tree = ast.parse(inspect.getsource(config))
+    tree = ast.parse(inspect.getsource(options))
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue

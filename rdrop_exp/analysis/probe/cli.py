@@ -78,8 +78,7 @@ def _run(given: argparse.Namespace) -> int:
     _show(plan, planned, noise)
     if given.dry_run:
         return 0
-    left = None if given.minutes is None else 60 * given.minutes - (time.monotonic() - started) - STOPPING
-    launch(own, planned, given.name, left)
+    run_all(own, planned, given.name, None if given.minutes is None else started + 60 * given.minutes - STOPPING)
     found = read(planned, folders)
     judged = judge(found)
     print("\n".join(["", *report(found, judged, noise, plan.notes), "", *advice.sentences(judged, own.branches)]))
@@ -133,19 +132,26 @@ def _show(plan: "Plan", planned: "list[Run]", noise: "Noise") -> None:
     print(f"{len(planned)} trials{took}: {'; '.join(parts)}", *plan.notes, sep="\n", flush=True)
 
 
-def launch(own: "Setting", planned: "list[Run]", name: str, seconds: float | None) -> None:
-    """Run the trials as a sweep of rdrop-exp, which skips what is finished; after so many seconds it is stopped."""
+def run_all(own: "Setting", planned: "list[Run]", name: str, deadline: float | None) -> None:
+    """The trials that the verdict needs, then those of the trends: within a sweep the longest would come first."""
+    parts = {"verdict": [r for r in planned if r.arm == "own"], "trends": [r for r in planned if r.arm != "own"]}
+    for title, part in parts.items():
+        left = None if deadline is None else deadline - time.monotonic()
+        if part and (left is None or left > 0):
+            launch(own, part, name, title, left)
+
+
+def launch(own: "Setting", part: "list[Run]", name: str, title: str, seconds: float | None) -> None:
+    """Run these trials as a sweep of rdrop-exp, which skips what is finished; after so many seconds it is stopped."""
     from rdrop_exp.analysis.probe.setting import command
 
     folder = Path(own.o.output_dir) / name
-    grids = [{"overrides": run.overrides} for run in planned]
-    write_sweep(
-        folder / f"{name}.yaml", {"title": "Probe", "baseline": "none", "overrides": own.overrides, "grids": grids}
-    )
-    words = ["-m", f"sweep={name}", f"hydra.sweeper.folder='{folder}'", *own.launcher]
-    process = subprocess.Popen(command(*words))
+    grids = [{"overrides": run.overrides} for run in part]
+    content = {"name": name, "title": f"Probe, {title}", "baseline": "none", "overrides": own.overrides, "grids": grids}
+    write_sweep(folder / f"{title}.yaml", content)
+    process = subprocess.Popen(command("-m", f"sweep={title}", f"hydra.sweeper.folder='{folder}'", *own.launcher))
     try:
-        process.wait(None if seconds is None else max(1.0, seconds))
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         print("The time is up: stopping what still runs.", flush=True)
         process.send_signal(signal.SIGTERM)

@@ -109,6 +109,7 @@ def examine(own: Overrides, launcher: list[str]) -> Setting:
     from rdrop_exp.sites import PRESETS, slots
 
     o = composed(own)
+    own = without_rates(own)
     source = catalogue.load(o.dataset)
     plan = Plan(source.sets, o.dataset, o.optimizer.batch_size, 0)
     size = o.dataset.image_size or (224 if source.images is None else source.images.shape[-1])
@@ -119,6 +120,13 @@ def examine(own: Overrides, launcher: list[str]) -> Setting:
         o=o, overrides=own, launcher=launcher, sizes=plan.sizes, per_epoch=plan.steps,
         branches="branch" in found, dropouts=dropouts,
     )  # fmt: skip
+
+
+def without_rates(own: Overrides) -> Overrides:
+    """The overrides, with a rate of 0 where an experiment among them sets one that another regularizer would keep."""
+    kinds = ((DROPOUT, "drop_path"), (STOCHASTIC_DEPTH, "dropout"))
+    left = [other for kind, other in kinds if getattr(composed(own | kind.overrides(0.1)).regularizer, other)]
+    return own | {f"regularizer.{option}": 0 for option in left}
 
 
 def slots_of(launcher: list[str]) -> list[Any]:
