@@ -67,7 +67,7 @@ def make(label: str, way: str, model: str, args: dict[str, Any], size: int, batc
         start = time.process_time()
         if "two" in way:
             a, b = network(inputs), network(inputs)
-            total = 0.5 * (F.cross_entropy(a, targets) + F.cross_entropy(b, targets)) + 0.5 * kl(a, b).mean()
+            total = 0.5 * (F.cross_entropy(a, targets) + F.cross_entropy(b, targets) + kl(a, b).mean())
         else:
             total = loss(network(inputs), targets, passes=passes, alpha=regularizer.get("alpha", 0.0)).total
         optimizer.zero_grad()

@@ -11,7 +11,7 @@ in float32, or finer where the outputs are.
 
 from collections.abc import Callable
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -78,10 +78,58 @@ class Loss(NamedTuple):
     consistency: Tensor
 
 
+WHOLE = 2**22
+"""Elements of the outputs (passes * items * classes) up to which their divergence is computed at once."""
+CHUNK = {"cpu": 2**17, "cuda": 2**23}
+"""Elements at a time beyond that: what a core's cache holds; what keeps a GPU busy."""
+
+
 def consistency(outputs: Tensor, divergence: str = "kl", stop_gradient: bool = False) -> Tensor:
     """Mean divergence over unordered pairs of passes: (passes, items, classes) → (items,)."""
+    if divergence == "kl" and outputs.numel() > WHOLE:
+        found: Tensor = _ChunkedKL.apply(outputs, stop_gradient)  # type: ignore[no-untyped-call]
+        return found
+    return _whole(outputs, divergence, stop_gradient)
+
+
+def _whole(outputs: Tensor, divergence: str, stop_gradient: bool) -> Tensor:
     distance = DIVERGENCES[divergence]
     return torch.stack([distance(a, b, stop_gradient) for a, b in combinations(outputs.unbind(0), 2)]).mean(0)
+
+
+class _ChunkedKL(torch.autograd.Function):
+    """`consistency` by `kl`, some items at a time, its gradient in closed form: all that is as large as the outputs."""
+
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, fixed: bool) -> Tensor:
+        ctx.save_for_backward(outputs)
+        ctx.fixed = fixed
+        return torch.cat([_whole(x, "kl", False) for x in torch.split(outputs, _items(outputs), 1)])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """d/dx_i = (p_i - mean p + p_i (l_i - mean l - sum p_i (l_i - mean l))) / (passes - 1), l = log p."""
+        (outputs,) = ctx.saved_tensors
+        result, items = torch.empty_like(outputs), _items(outputs)
+        parts = (result, 1), (outputs, 1), (gradient, 0)
+        for out, x, g in zip(*(torch.split(t, items, d) for t, d in parts), strict=True):
+            log_p = x.log_softmax(-1)
+            p = log_p.exp()
+            centre = p.mean(0)
+            if ctx.fixed:
+                torch.sub(p, centre, out=out)
+            else:
+                log_p -= log_p.mean(0)
+                log_p -= torch.linalg.vecdot(p, log_p)[..., None] - 1
+                torch.addcmul(-centre, p, log_p, out=out)
+            out *= g[:, None] / (len(x) - 1)
+        return result, None
+
+
+def _items(outputs: Tensor) -> int:
+    """How many items make a chunk."""
+    return max(1, CHUNK.get(outputs.device.type, CHUNK["cuda"]) // (len(outputs) * outputs.shape[-1]))
 
 
 def loss(
@@ -115,8 +163,8 @@ def loss(
     def mean(losses: Tensor) -> Tensor:
         return (losses if weights is None else losses * weights).sum() / items
 
-    each = [TASK_LOSSES[task](one, targets) for one in outputs.unbind(0)]
-    task_loss = mean(each[0] if passes == 1 else torch.stack(each).mean(0))
+    each = TASK_LOSSES[task](outputs.flatten(0, 1), torch.cat([targets] * passes))
+    task_loss = mean(each.view(passes, count).mean(0))
     if passes == 1 or alpha == 0.0:
         return Loss(task_loss, task_loss, torch.zeros_like(task_loss))
     divergence_loss = mean(consistency(outputs, divergence, stop_gradient))

@@ -11,7 +11,8 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from rdrop_exp import config
-from rdrop_exp.noise import Noise, install
+from rdrop_exp.entrances import find_entrances
+from rdrop_exp.noise import DropPath, Noise, install
 from rdrop_exp.passes import find_parting
 from rdrop_exp.schema import OptionError, nearest
 
@@ -42,13 +43,26 @@ def build(
         noises.append(install(network, options.regularizer))
         networks.append(network.to(device))
         _try(networks[-1], group, part.name, classes, (1, channels, image_size, image_size), device)
+        _skip(networks[-1], options, _examples(3, channels, image_size, device))
     noise = Noise([m for n in noises for m in n.modules], [a for n in noises for a in n.attentions])
     if len(networks) == 2:
         return Pair(*networks), noise
     if options.regularizer.alpha > 0:
-        example = torch.randn(2, channels, image_size, image_size, generator=torch.Generator().manual_seed(0))
-        noise.parting = find_parting(networks[0], noise.modules, example.to(device), late=options.share_passes)
+        example = _examples(2, channels, image_size, device)
+        noise.parting = find_parting(networks[0], noise.modules, example, late=options.share_passes)
     return networks[0], noise
+
+
+def _examples(count: int, channels: int, size: int, device: torch.device) -> Tensor:
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _skip(network: nn.Module, options: config.Options, examples: Tensor) -> None:
+    """Let stochastic depth leave out the samples that it drops."""
+    r = options.regularizer
+    paths = [m for m in network.modules() if isinstance(m, DropPath) and m.highest > 0]
+    if paths and r.second_dropout is None:  # rates that differ between passes go by the row
+        find_entrances(network, paths, examples, options.skip_dropped)
 
 
 def create(part: config.Model, group: str, *, classes: int, channels: int, image_size: int) -> nn.Module:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rdrop_exp.config import Regularizer
 from rdrop_exp.passes import Parting
 from rdrop_exp.sites import Slot, choose, has_weights, silence, slots
+from rdrop_exp.skipping import Kept, choose_rows, select, spread
 
 
 def drop(x: Tensor, rate: Tensor, per_row: bool = False) -> Tensor:
@@ -54,6 +55,7 @@ class _Noise(nn.Module):
         self.register_buffer("full", torch.tensor(full), persistent=False)
         self.register_buffer("rate", torch.zeros(len(full)), persistent=False)
         self.highest = max(full)
+        self.share = 0.0
         self.passes = 1
         self.active = False
 
@@ -89,9 +91,28 @@ class Dropout(_Noise):
 
 
 class DropPath(_Noise):
-    """Stochastic depth (Huang et al. 2016): drops a residual branch for whole rows, which are samples."""
+    """Stochastic depth (Huang et al. 2016): drops a residual branch for whole rows, which are samples.
+
+    Where `skipping` has found the branch's entrance, rows are chosen there and only those arrive here.
+    """
 
     per_row = True
+    kept: Kept | None = None
+    skip = True
+
+    def enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Forward pre-hook where the branch begins. A compiled model, whose shapes must stay, goes without."""
+        if not (self.training and self.active) or torch.compiler.is_compiling():
+            return None
+        self.kept = choose_rows(len(inputs[0]), self.highest * self.share, inputs[0].device, self.skip)
+        return (select(inputs[0], self.kept), *inputs[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, ...), or only the kept ones → (rows, ...)."""
+        if self.kept is None:
+            return super().forward(x)
+        kept, self.kept = self.kept, None
+        return spread(x, kept)
 
 
 class Noise:
@@ -115,7 +136,7 @@ class Noise:
         torch._foreach_mul_(rates, share)
         for module in self.modules:
             module.passes = min(passes, len(module.full))
-            module.active = share > 0
+            module.share, module.active = share, share > 0
 
     def rates(self, share: float) -> dict[str, float]:
         """The highest rate of each kind at this share, as `rate/dropout` and `rate/drop_path`, where there is one."""

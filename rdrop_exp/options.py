@@ -230,6 +230,8 @@ class Options:
     """torch.compile the model."""
     share_passes: Annotated[bool, RUNTIME] = True
     """Compute what comes before the first noise once for all passes of an input; false: repeat them from the start."""
+    skip_dropped: Annotated[bool, RUNTIME] = True
+    """Run a residual branch only on the samples that stochastic depth keeps; false: on all of them, under a mask."""
     device: Annotated[str, RUNTIME] = "auto"
     """auto (the best there is), cpu, cuda, cuda:1, mps."""
     threads: Annotated[int | None, Range(1), RUNTIME] = None

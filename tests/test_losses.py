@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rdrop_exp import losses
 from rdrop_exp.losses import DIVERGENCES, TASK_LOSSES, Loss, consistency, loss
 
 steady = settings(deadline=None, derandomize=True, max_examples=60)
@@ -257,3 +258,31 @@ def test_safe_at_huge_logits_in_low_precision(dtype: torch.dtype, task: str, sto
     assert outputs.grad.isfinite().all()
     assert all(part.isfinite() and part.dtype in (torch.float32, torch.float64) for part in found)
     assert found.consistency > 1e3
+
+
+@pytest.mark.parametrize("stop_gradient", [False, True])
+@pytest.mark.parametrize("passes", [2, 4])
+def test_chunks_and_their_gradient_in_closed_form_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, passes: int, stop_gradient: bool
+) -> None:
+    outputs = draw(passes, 7, 5, 3)[0].view(passes, 7, 5).requires_grad_()
+    weights = torch.arange(7.0, dtype=torch.float64)
+
+    def gradient() -> tuple[Tensor, Tensor]:
+        found = consistency(outputs, "kl", stop_gradient)
+        return found, torch.autograd.grad((found * weights).sum(), outputs)[0]
+
+    whole = gradient()
+    monkeypatch.setattr(losses, "WHOLE", 0)
+    for size in (1, 2 * passes * 5, 10**9):  # an item at a time; two, and one in the last chunk; all
+        monkeypatch.setitem(losses.CHUNK, "cpu", size)
+        torch.testing.assert_close(gradient(), whole, rtol=1e-12, atol=1e-14)
+
+
+def test_chunks_hold_at_huge_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "WHOLE", 0)
+    huge = torch.tensor([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0], [1e4, 1e4, 1e4]])
+    outputs = torch.stack([huge, -huge]).requires_grad_()
+    consistency(outputs).sum().backward()
+    assert outputs.grad is not None
+    assert outputs.grad.isfinite().all()
