@@ -45,7 +45,7 @@ def find_entrances(network: nn.Module, paths: Sequence[Any], inputs: Tensor, ski
     training = network.training
     network.eval()
     for call in _calls(network, paths, inputs):
-        if any(isinstance(m, _BatchNorm) for m in call.block.modules()):
+        if any(isinstance(m, _BatchNorm) for m in call.block.modules()) or not call.arguments:
             continue
         for branch in _branches(call, set(paths)):
             child = next((c for c in _candidates(branch, call) if _begins(c, branch, call)), None)
@@ -99,10 +99,12 @@ def _candidates(branch: Branch, call: Call) -> list[nn.Module]:
 
 
 def _begins(child: nn.Module, branch: Branch, call: Call) -> bool:
-    """Whether two of three samples, selected before `child`, reach the end of the branch, and of the block, as ever."""
-    path, device = branch.path, call.arguments[0].device
-    index = torch.tensor([0, 2], device=device)
-    some, mask = Kept(index, 3, 2.0), Kept(None, 3, torch.tensor([2.0, 0.0, 2.0], device=device))
+    """Whether two samples, selected before `child`, reach the end of the branch, and of the block, as under a mask."""
+    path = branch.path
+    rows, device = len(call.arguments[0]), call.arguments[0].device
+    index = torch.tensor([0, rows - 1], device=device)
+    some = Kept(index, rows, 2.0)
+    mask = Kept(None, rows, torch.zeros(rows, device=device).index_fill(0, index, 2.0))
 
     def run(kept: Kept) -> tuple[Tensor, list[Tensor]]:
         count, arrived = itertools.count(), []
@@ -116,20 +118,22 @@ def _begins(child: nn.Module, branch: Branch, call: Call) -> bool:
         try:
             found = call.block(*call.arguments, **call.options)
         finally:
+            path.kept = None
             handle.remove()
         parts = found if isinstance(found, tuple | list) else [found]
         return arrived[0], [x for x in parts if isinstance(x, Tensor)]
 
-    before, expected = run(mask)
-    handle = child.register_forward_pre_hook(lambda _, inputs: (select(inputs[0], some), *inputs[1:]))
+    handle = None
     try:
+        before, expected = run(mask)
+        handle = child.register_forward_pre_hook(lambda _, inputs: (select(inputs[0], some), *inputs[1:]))
         after, found = run(some)
+        return _close(after, before[index]) and all(map(_close, found, expected))
     except Exception:  # shapes that do not go together, in whatever way
         return False
     finally:
-        path.kept = None
-        handle.remove()
-    return _close(after, before[index]) and all(map(_close, found, expected))
+        if handle:
+            handle.remove()
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:

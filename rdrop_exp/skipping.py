@@ -39,7 +39,11 @@ def choose_rows(rows: int, rate: float, device: torch.device, skip: bool = True)
 
 def select(x: Tensor, kept: Kept) -> Tensor:
     """(rows, ...) → the kept samples, (kept, ...)."""
-    return x if kept.index is None else x.index_select(0, kept.index)
+    if kept.index is None:
+        return x
+    if _channels_last(x):
+        return x.permute(0, 2, 3, 1).index_select(0, kept.index).permute(0, 3, 1, 2)
+    return x.index_select(0, kept.index)
 
 
 def spread(x: Tensor, kept: Kept) -> Tensor:
@@ -48,4 +52,15 @@ def spread(x: Tensor, kept: Kept) -> Tensor:
         assert isinstance(kept.scale, Tensor)
         return x * kept.scale.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
     assert isinstance(kept.scale, float)
-    return x.new_zeros(kept.rows, *x.shape[1:]).index_add(0, kept.index, x, alpha=kept.scale)
+    if _channels_last(x):
+        return _scatter(x.permute(0, 2, 3, 1), kept.index, kept.rows, kept.scale).permute(0, 3, 1, 2)
+    return _scatter(x, kept.index, kept.rows, kept.scale)
+
+
+def _scatter(x: Tensor, index: Tensor, rows: int, scale: float) -> Tensor:
+    return x.new_zeros(rows, *x.shape[1:]).index_add(0, index, x, alpha=scale)
+
+
+def _channels_last(x: Tensor) -> bool:
+    """Whether images lie in memory pixel by pixel: to gather them in another order would slow what follows."""
+    return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)

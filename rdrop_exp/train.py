@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rdrop_exp.compiling import begin_forward, compiled
 from rdrop_exp.config import Options
 from rdrop_exp.data import Data
 from rdrop_exp.data.batch import items, split
@@ -90,7 +91,7 @@ def train(
         return {k: v.state_dict() for k, v in parts.items()} | {"state": state, "best": best, "history": history}
 
     # -- training ---------------------------------------------------------------------------------------------------
-    forward = torch.compile(network) if o.compile else network
+    forward = compiled(network, o.compile_mode) if o.compile else network
     cast = autocast(o.precision, device)
     started = clock = time.monotonic()
     batches = data.train(*divmod(s.step, per_epoch))
@@ -118,6 +119,8 @@ def train(
         # Forward and backward, a micro-batch at a time; the loss is the mean over the whole batch's items.
         sums = torch.zeros(len(COLUMNS), device=device)
         for micro in split(batch, o.optimizer.accumulate):
+            if o.compile:
+                begin_forward(network, o.compile_mode, device)
             with cast():
                 outputs = forward(micro.inputs)
             losses = loss(

@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rdrop_exp import models, skipping
-from rdrop_exp.config import from_dict
-from rdrop_exp.noise import DropPath
+from rdrop_exp.config import Regularizer, from_dict
+from rdrop_exp.entrances import find_entrances
+from rdrop_exp.noise import DropPath, install
+from rdrop_exp.sites import slots
 from rdrop_exp.skipping import Kept, choose_rows, select, spread
+from tests import architectures
 
 CPU = torch.device("cpu")
 ARGS = {  # small forms of block families that begin their branches in different words
@@ -62,6 +65,26 @@ def test_same_masks_give_the_same_outputs_and_gradients(name):
     assert its.keys() == theirs.keys()
     for key, gradient in theirs.items():
         torch.testing.assert_close(its[key], gradient, rtol=1e-3, atol=1e-5 * float(size), msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case[1]) for case in (*architectures.FAST, *architectures.SLOW)]
+)
+def test_same_masks_give_the_same_outputs_in_every_family(case):
+    if not any(slot.site == "branch" for slot in slots(architectures.build(case))):
+        pytest.skip("no place for stochastic depth")
+    found = []
+    for skip in (True, False):
+        torch.manual_seed(0)
+        network = architectures.build(case)
+        noise = install(network, Regularizer(drop_path=0.5, profile="constant"))
+        paths = [m for m in network.modules() if isinstance(m, DropPath)]
+        find_entrances(network, paths, torch.randn(3, 3, case[2], case[2]), skip)
+        noise.set(1.0)
+        torch.manual_seed(1)
+        found.append(network.train()(torch.randn(6, 3, case[2], case[2])))
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4 * float(found[0].abs().max()))
 
 
 def test_dropped_samples_do_not_reach_the_branch():
@@ -123,8 +146,6 @@ def test_a_shared_child_is_no_entrance():
 
 
 def find(network):
-    from rdrop_exp.entrances import find_entrances
-
     find_entrances(network, [m for m in network.modules() if isinstance(m, DropPath)], torch.randn(3, 4))
 
 

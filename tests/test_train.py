@@ -181,3 +181,25 @@ def test_a_schedule_of_ones_own_is_one_function_and_one_entry(tmp_path: Path, mo
     result, logged = run(tmp_path, {"regularizer": r, "schedule": {"steps": 8}})
     assert result["options"]["regularizer"]["name"] == "triangle_dropout"
     assert [row["rate/dropout"] for row in logged] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_a_compiled_trial_does_not_inherit_the_noise_of_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_, modes = torch.compile, []
+
+    def eagerly(network: torch.nn.Module, mode: str) -> Any:
+        modes.append(mode)
+        return compile_(network, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", eagerly)
+    noises = ({"when": "never"}, {"dropout": 0.5, "sites": "head"}, {"dropout": 0.5, "sites": "head", "alpha": 1.0})
+    found = []
+    for i, regularizer in enumerate(noises):
+        values = merged(VIT, {"schedule": {"epochs": 1}, "regularizer": regularizer, "compile": True})
+        found.append(run(tmp_path / str(i), values, {"compile_mode": "reduce-overhead"})[1][0])
+    eager = run(tmp_path / "eager", merged(VIT, {"schedule": {"epochs": 1}, "regularizer": noises[0]}))[1][0]
+    assert modes == ["reduce-overhead"] * 3
+    assert found[0]["train/loss"] == pytest.approx(eager["train/loss"], rel=1e-5)
+    assert abs(found[1]["train/loss"] - eager["train/loss"]) > 1e-3
+    assert found[2]["train/consistency"] > 1e-3

@@ -60,7 +60,8 @@ class Augment:
         if self.options.erase > 0:
             inputs = erase(inputs, send(rectangles(count, size, self.options.erase, draws), self.device))
         if self.mixup is not None:
-            with seeded(mix("mixup", *key)):
+            with generators_kept():
+                seed_generators(mix("mixup", *key))
                 return Batch(*self.mixup(inputs, labels))
         if self.options.label_smoothing > 0:
             return Batch(inputs, smooth(labels, self.classes, self.options.label_smoothing))
@@ -68,18 +69,22 @@ class Augment:
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Python's, numpy's and torch's CPU generators, which others' code draws from, set to a seed within the block."""
+def generators_kept() -> Iterator[None]:
+    """Python's, numpy's and torch's CPU generators, which others' code draws from, are afterwards as they were."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the accelerators as well
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         torch.default_generator.set_state(states[2])
+
+
+def seed_generators(seed: int) -> None:
+    """Set those generators: a tenth of the time that it takes to keep them."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the accelerators as well
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -98,9 +98,11 @@ def read_image(path: str, channels: int) -> "Image":
     """The decoded image, grey for one channel, RGB for three; `OptionError` naming the file where it is unreadable."""
     from PIL import Image
 
+    mode = "L" if channels == 1 else "RGB"
     try:
         with Image.open(path) as image:
-            return image.convert("L" if channels == 1 else "RGB")
+            image.load()
+            return image if image.mode == mode else image.convert(mode)  # which would copy it
     except (OSError, SyntaxError, ValueError) as error:
         raise OptionError(f"cannot read image {path} ({error}); replace or remove it") from error
 

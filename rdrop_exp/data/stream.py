@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rdrop_exp import config
 from rdrop_exp.data import Batch, Spec
-from rdrop_exp.data.augment import Augment, seeded, send, statistics
+from rdrop_exp.data.augment import Augment, generators_kept, seed_generators, send, statistics
 from rdrop_exp.data.catalogue import IMAGENET_MEAN, IMAGENET_STD, Source
 from rdrop_exp.data.plan import Plan
 from rdrop_exp.data.resident import cores
@@ -128,12 +128,19 @@ class Items(Dataset[tuple[Tensor, int]]):
         self.training, self.evaluation = transforms
 
     def __getitem__(self, key: ItemKey) -> tuple[Tensor, int]:
-        epoch, item = key
-        picture, label = self.source.picture(item), int(self.source.labels[item])
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: list[ItemKey]) -> list[tuple[Tensor, int]]:
+        """What torch's loader calls for a batch."""
+        with generators_kept():
+            return [(self._image(*key), int(self.source.labels[key[1]])) for key in keys]
+
+    def _image(self, epoch: int | None, item: int) -> Any:
+        picture = self.source.picture(item)
         if epoch is None:
-            return self.evaluation(picture), label
-        with seeded(mix(self.seed, "item", epoch, item)):
-            return self.training(picture), label
+            return self.evaluation(picture)
+        seed_generators(mix(self.seed, "item", epoch, item))
+        return self.training(picture)
 
 
 def transforms(
