@@ -1,25 +1,26 @@
-"""What a training step of each regularizer costs, against one without noise, and R-Drop against two forwards.
+"""What a training step of each regularizer costs, against one without noise, and against the plain way.
 
     python benchmarks/step.py              # 5 rounds, some minutes
-    python benchmarks/step.py --rounds 2
+    python benchmarks/step.py --device cuda --batch 256
 
-CPU seconds of this process, one thread; in each round all take turns on the same batch. `two forwards` is R-Drop as its
-authors' snippet has it; `from the start` repeats the inputs (share_passes=false). Stages at which a schedule is silent
-cost what `none` does; they are measured too.
+One thread; in each round all take turns, three steps each, on the same batch. `plain` is timm's own noise, and R-Drop
+as its authors' snippet has it, in two forwards (`plain.py`). `no short cuts` repeats the inputs and computes what
+stochastic depth drops (share_passes=false skip_dropped=false).
 """
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
+import plain
 import torch
-import torch.nn.functional as F
+from clock import seconds
+from torch import Tensor
 
 from rdrop_exp import models
 from rdrop_exp.config import from_dict
-from rdrop_exp.losses import kl, loss
+from rdrop_exp.losses import loss
 
 MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
     "vit_micro_28": ("vit_tiny_patch16_224", {"patch_size": 4, "embed_dim": 96, "depth": 6, "num_heads": 3}, 28),
@@ -36,62 +37,98 @@ MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
     ),
 }
 TIED = {"dropout": 0.1, "alpha": 0.5}
-WAYS: dict[str, tuple[dict[str, Any], float, bool]] = {  # options, share of the rates, whether passes part late
+TIED_DEPTH = {"drop_path": 0.1, "alpha": 0.5}
+WAYS: dict[str, tuple[dict[str, Any], float, bool]] = {  # options, share of the rates, whether short cuts are taken
     "none": ({"when": "never"}, 0.0, True),
     "dropout": ({"dropout": 0.1}, 1.0, True),
     "early dropout after its cutoff": ({"dropout": 0.1}, 0.0, True),
     "stochastic depth": ({"drop_path": 0.1}, 1.0, True),
     "R-Drop": (TIED, 1.0, True),
     "R-Drop, sites=rdrop": (TIED | {"sites": "rdrop"}, 1.0, True),
-    "R-Drop, from the start": (TIED, 1.0, False),
-    "R-Drop, two forwards": (TIED, 1.0, False),
-    "R-Drop, stochastic depth": ({"drop_path": 0.1, "alpha": 0.5}, 1.0, True),
-    "R-Drop, stochastic depth, from the start": ({"drop_path": 0.1, "alpha": 0.5}, 1.0, False),
+    "R-Drop, no short cuts": (TIED, 1.0, False),
+    "R-Drop by stochastic depth": (TIED_DEPTH, 1.0, True),
+    "R-Drop by stochastic depth, no short cuts": (TIED_DEPTH, 1.0, False),
     "R-Drop while no noise is active": (TIED, 0.0, True),
+}
+PLAIN: dict[str, dict[str, float]] = {
+    "plain: dropout": {"dropout": 0.1},
+    "plain: stochastic depth": {"drop_path": 0.1},
+    "plain: R-Drop": {"dropout": 0.1, "alpha": 0.5},
+    "plain: R-Drop by stochastic depth": {"drop_path": 0.1, "alpha": 0.5},
 }
 
 
-def make(label: str, way: str, model: str, args: dict[str, Any], size: int, batch: int) -> Callable[[], float]:
-    """A function that makes one step and returns its CPU seconds."""
-    regularizer, share, late = WAYS[way]
-    o = from_dict({"model": {"name": model, "args": args}, "regularizer": regularizer, "share_passes": late})
+def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse.Namespace) -> Callable[[], None]:
+    """A function that makes one step."""
+    regularizer, share, short = WAYS[way]
+    switches = {"share_passes": short, "skip_dropped": short}
+    options = from_dict({"model": {"name": model, "args": args}, "regularizer": regularizer} | switches)
     torch.manual_seed(0)
-    network, noise = models.build(o, classes=10, channels=1, image_size=size, device=torch.device("cpu"))
+    network, noise = models.build(options, classes=10, channels=1, image_size=size, device=o.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    inputs, targets = torch.randn(batch, 1, size, size), torch.arange(batch) % 10
+    inputs, targets = batch(o, size)
+    alpha = regularizer.get("alpha", 0.0)
+    passes = 2 if alpha and share else 1
     network.train()
-    passes = 2 if regularizer.get("alpha") and share and "two" not in way else 1
     noise.set(share, passes)
 
-    def step() -> float:
-        start = time.process_time()
-        if "two" in way:
-            a, b = network(inputs), network(inputs)
-            total = 0.5 * (F.cross_entropy(a, targets) + F.cross_entropy(b, targets) + kl(a, b).mean())
-        else:
-            total = loss(network(inputs), targets, passes=passes, alpha=regularizer.get("alpha", 0.0)).total
+    def step() -> None:
         optimizer.zero_grad()
-        total.backward()
+        loss(network(inputs), targets, passes=passes, alpha=alpha).total.backward()
         optimizer.step()
-        return time.process_time() - start
 
     return step
 
 
+def make_plain(way: str, model: str, args: dict[str, Any], size: int, o: argparse.Namespace) -> Callable[[], None]:
+    """The same with timm's own noise, and R-Drop as two forwards."""
+    rates = dict(PLAIN[way])
+    alpha = rates.pop("alpha", 0.0)
+    resnet = model.startswith("resnet")
+    args = args if resnet else args | {"img_size": size}
+    torch.manual_seed(0)
+    network = plain.network(model, args, sites="head" if resnet else "dru", **rates).to(o.device).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    inputs, targets = batch(o, size)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        if alpha:
+            plain.rdrop(network, inputs, targets, alpha).backward()
+        else:
+            plain.cross_entropy(network, inputs, targets).backward()
+        optimizer.step()
+
+    return step
+
+
+def batch(o: argparse.Namespace, size: int) -> tuple[Tensor, Tensor]:
+    return torch.randn(o.batch, 1, size, size, device=o.device), torch.arange(o.batch, device=o.device) % 10
+
+
+def time_of(step: Callable[[], None], device: torch.device, steps: int = 3) -> float:
+    start = seconds(device)
+    for _ in range(steps):
+        step()
+    return (seconds(device) - start) / steps
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
-    options = parser.parse_args()
+    parser.add_argument("--device", type=torch.device, default="cpu")
+    o = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, one thread, batch {options.batch}; ratio to `none`: median (lowest to highest)")
+    print(f"torch {torch.__version__}, {o.device}, batch {o.batch}; ratio to `none`: median (lowest to highest)")
     for label, (model, args, size) in MODELS.items():
-        possible = [w for w in WAYS if not (label.startswith("resnet") and "sites" in w)]
-        steps = {way: make(label, way, model, args, size, options.batch) for way in possible}
+        ways = [w for w in WAYS if not (label.startswith("resnet") and "sites" in w)]
+        steps = {way: make_ours(way, model, args, size, o) for way in ways}
+        steps |= {way: make_plain(way, model, args, size, o) for way in PLAIN}
         for step in steps.values():
-            step()
-        times = [{way: sum(step() for _ in range(3)) / 3 for way, step in steps.items()} for _ in range(options.rounds)]
-        for way in possible:
+            time_of(step, o.device)
+        times = [{way: time_of(step, o.device) for way, step in steps.items()} for _ in range(o.rounds)]
+        for way in steps:
             ratios = [t[way] / t["none"] for t in times]
             print(
                 f"{label:15} {way:42} {1e3 * statistics.median(t[way] for t in times):7.1f} ms"
