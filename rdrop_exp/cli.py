@@ -118,6 +118,9 @@ def main() -> NoReturn:
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:
         _exit(130, "stopped; the same command goes on")
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        sys.exit(0)
     except Exception as error:
         if os.environ.get("RDROP_EXP_TRACEBACK"):
             raise
