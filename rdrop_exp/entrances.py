@@ -13,26 +13,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rdrop_exp.sites import has_weights
 from rdrop_exp.skipping import Kept, select
 
 
 class Call(NamedTuple):
-    """A block, how it was called, and its children in the order in which it called them."""
+    """A block, how it was called and what it returned, and its children in the order in which it called them."""
 
     block: nn.Module
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     children: list[nn.Module]
-    shared: set[nn.Module]
-    """Children that the network calls more than once: what begins there would be begun elsewhere as well."""
+    ends: list[Tensor]
+    """What arrived at each use of a `DropPath`."""
+    outputs: list[Tensor]
 
 
 class Branch(NamedTuple):
-    """The `nth` use of a block's `path` (`DropPath`), and the children that the block called since the one before."""
+    """The `nth` use of a block's `path` (`DropPath`), the children called since the one before, and what arrived."""
 
     path: Any
     nth: int
     children: list[nn.Module]
+    end: Tensor
 
 
 @torch.no_grad()
@@ -44,96 +47,108 @@ def find_entrances(network: nn.Module, paths: Sequence[Any], inputs: Tensor, ski
     """
     training = network.training
     network.eval()
-    for call in _calls(network, paths, inputs):
-        if any(isinstance(m, _BatchNorm) for m in call.block.modules()) or not call.arguments:
+    calls, times = _calls(network, paths, inputs)
+    for call in calls:
+        if any(isinstance(m, _BatchNorm) for m in call.block.modules()):
             continue
         for branch in _branches(call, set(paths)):
-            child = next((c for c in _candidates(branch, call) if _begins(c, branch, call)), None)
+            # What begins where the network comes by more than once would be begun elsewhere as well.
+            places = [child for child in _candidates(branch.children) if times[child] == 1]
+            child = next((c for c in places if _begins(c, branch, call)), None)
             if child is not None:
                 branch.path.skip = skip
                 child.register_forward_pre_hook(branch.path.enter)
     network.train(training)
 
 
-def _calls(network: nn.Module, paths: Sequence[nn.Module], inputs: Tensor) -> list[Call]:
-    """The first call, when `network` takes `inputs`, of each module that adds one of `paths` to its input."""
+def _calls(network: nn.Module, paths: Sequence[nn.Module], inputs: Tensor) -> tuple[list[Call], Counter[nn.Module]]:
+    """The first call, when `network` takes `inputs`, of each module that adds one of `paths` to its input.
+
+    And how often each child of them was called in all.
+    """
     parents = {child: module for module in network.modules() for child in module.children()}
-    blocks = dict.fromkeys(parents[path] for path in paths)
-    blocks = dict.fromkeys(parents.get(b, b) if isinstance(b, nn.Sequential) else b for b in blocks)  # of noises
+    blocks = {path: parents[path] for path in paths}
+    for path, block in blocks.items():
+        if not has_weights(block):  # a sequence of noises in the place of one
+            blocks[path] = parents.get(block, block)
     calls: dict[nn.Module, Call] = {}
     times: Counter[nn.Module] = Counter()
 
     def enter(block: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        calls.setdefault(block, Call(block, arguments, options, [], set()))
+        calls.setdefault(block, Call(block, arguments, options, [], [], []))
 
     def note(child: nn.Module, _: Any) -> None:
         times[child] += 1
         if parents[child] in calls:
             calls[parents[child]].children.append(child)
 
-    handles = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks]
-    handles += [child.register_forward_pre_hook(note) for block in blocks for child in block.children()]
+    def arrive(path: nn.Module, arrived: tuple[Tensor, ...]) -> None:
+        if blocks[path] in calls:
+            calls[blocks[path]].ends.append(arrived[0])
+
+    def leave(block: nn.Module, _: Any, found: Any) -> None:
+        calls[block].outputs.extend(_tensors(found))
+
+    handles = [path.register_forward_pre_hook(arrive) for path in paths]
+    for block in dict.fromkeys(blocks.values()):
+        handles += [block.register_forward_pre_hook(enter, with_kwargs=True), block.register_forward_hook(leave)]
+        handles += [child.register_forward_pre_hook(note) for child in block.children()]
     network(inputs)
     for handle in handles:
         handle.remove()
-    return [call._replace(shared={child for child in call.children if times[child] > 1}) for call in calls.values()]
+    return [call for call in calls.values() if call.arguments and isinstance(call.arguments[0], Tensor)], times
 
 
 def _branches(call: Call, paths: set[nn.Module]) -> Iterator[Branch]:
     """The children of a call, cut where its branches end."""
     used: Counter[nn.Module] = Counter()
+    ends = iter(call.ends)
     start = 0
     for i, child in enumerate(call.children):
         path = next((m for m in child.modules() if m in paths), None)
         if path is not None:
-            yield Branch(path, used[path], call.children[start:i])
+            yield Branch(path, used[path], call.children[start:i], next(ends))
             used[path] += 1
             start = i + 1
 
 
-def _candidates(branch: Branch, call: Call) -> list[nn.Module]:
+def _candidates(children: list[nn.Module]) -> list[nn.Module]:
     """Where a branch may begin: with half of its weights still to come, or little would be saved."""
-    sizes = [sum(p.numel() for p in child.parameters()) for child in branch.children]
-    late = [child for i, child in enumerate(branch.children) if 2 * sum(sizes[i:]) >= sum(sizes)]
-    return [child for child in late if child not in call.shared]
+    sizes = [sum(p.numel() for p in child.parameters()) for child in children]
+    return [child for i, child in enumerate(children) if 2 * sum(sizes[i:]) >= sum(sizes)]
 
 
 def _begins(child: nn.Module, branch: Branch, call: Call) -> bool:
-    """Whether two samples, selected before `child`, reach the end of the branch, and of the block, as under a mask."""
-    path = branch.path
-    rows, device = len(call.arguments[0]), call.arguments[0].device
-    index = torch.tensor([0, rows - 1], device=device)
-    some = Kept(index, rows, 2.0)
-    mask = Kept(None, rows, torch.zeros(rows, device=device).index_fill(0, index, 2.0))
+    """Whether two of the samples, selected before `child`, reach the end of the branch and of the block as with all."""
+    rows, count = len(call.arguments[0]), itertools.count()
+    index = torch.tensor([0, rows - 1], device=call.arguments[0].device)
+    kept = Kept(index, rows, 1.0)
+    arrived: list[Tensor] = []
 
-    def run(kept: Kept) -> tuple[Tensor, list[Tensor]]:
-        count, arrived = itertools.count(), []
+    def arrive(path: Any, inputs: tuple[Tensor, ...]) -> None:
+        if next(count) == branch.nth:
+            path.kept = kept
+            arrived.append(inputs[0])
 
-        def arrive(path: Any, inputs: tuple[Any, ...]) -> None:
-            if next(count) == branch.nth:
-                path.kept = kept
-                arrived.append(inputs[0])
-
-        handle = path.register_forward_pre_hook(arrive)
-        try:
-            found = call.block(*call.arguments, **call.options)
-        finally:
-            path.kept = None
-            handle.remove()
-        parts = found if isinstance(found, tuple | list) else [found]
-        return arrived[0], [x for x in parts if isinstance(x, Tensor)]
-
-    handle = None
+    handles = [
+        child.register_forward_pre_hook(lambda _, inputs: (select(inputs[0], kept), *inputs[1:])),
+        branch.path.register_forward_pre_hook(arrive),
+    ]
     try:
-        before, expected = run(mask)
-        handle = child.register_forward_pre_hook(lambda _, inputs: (select(inputs[0], some), *inputs[1:]))
-        after, found = run(some)
-        return _close(after, before[index]) and all(map(_close, found, expected))
+        outputs = _tensors(call.block(*call.arguments, **call.options))
+        pairs = [(arrived[0], branch.end[index])]
+        pairs += [(found[index], expected[index]) for found, expected in zip(outputs, call.outputs, strict=True)]
+        return all(_close(found, expected) for found, expected in pairs)
     except Exception:  # shapes that do not go together, in whatever way
         return False
     finally:
-        if handle:
+        branch.path.kept = None
+        for handle in handles:
             handle.remove()
+
+
+def _tensors(found: Any) -> list[Tensor]:
+    return [x for x in (found if isinstance(found, tuple | list) else [found]) if isinstance(x, Tensor)]
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
