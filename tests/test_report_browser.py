@@ -4,6 +4,7 @@ Needs Chromium or Chrome (`apt-get install chromium`; the variable CHROMIUM name
 that keeps pictures to look at.
 """
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -209,6 +210,22 @@ def test_many_groups_are_shown_in_part_and_filtered(browser: Chromium, tmp_path:
         "Object.assign(document.querySelector('#filter'), {value: 'alpha=6.'}).dispatchEvent(new Event('input'))"
     )
     assert len(browser.evaluate(GROUPS)) == 9  # 6.1 to 6.9
+    assert browser.errors == []
+
+
+def test_what_was_measured_while_training_is_drawn(browser: Chromium, tmp_path: Path) -> None:
+    for regularizer, seed in ((NONE, 0), (NONE, 1), (EARLY, 0), (EARLY, 1)):
+        folder = write_trial(tmp_path, regularizer, seed, 0.9, rows=400)  # more rows than a page takes
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        rows[1] |= {"analysis/direction_error": 0.25 + seed / 10, "analysis/model_distance": 1.0}
+        rows[203] |= {"analysis/direction_error": 0.5, "analysis/model_distance": 2.0}
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    opened(browser, write_page([tmp_path], tmp_path / "report.html").as_uri())
+    keep(browser, "analysis")
+    assert not browser.evaluate("document.querySelector('#analysis').hidden")
+    lines = "p.data.filter((t) => !t.fill).map((t) => t.y.length)"
+    drawn = browser.evaluate(f"[...document.querySelectorAll('#analysis .plot')].map((p) => {lines})")
+    assert drawn == [[2, 2], [2, 2]]
     assert browser.errors == []
 
 

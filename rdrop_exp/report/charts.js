@@ -54,7 +54,7 @@ const Charts = (() => {
         const s = series[name];
         if (!s) continue;
         const own = { name: `${label}, ${part}`, legendgroup: label };
-        if (part === "val" && s.low && s.low.some((v) => v !== null)) {
+        if (part !== "train" && s.low && s.low.some((v) => v !== null)) {
           const inside = s.x.map((_, i) => i).filter((i) => s.low[i] !== null);
           const at = (values) => inside.map((i) => values[i]);
           traces.push({ ...own, x: [...at(s.x), ...at(s.x).reverse()], y: [...at(s.high), ...at(s.low).reverse()], fill: "toself",
@@ -65,7 +65,7 @@ const Charts = (() => {
         if (part !== "train") said.push(`${label} ends at ${format(s.y.at(-1))}${unit}`);
       }
     }
-    if (traces.length) draw(home, caption, `Lines over epochs: ${said.join("; ")}.`, traces, { xaxis: axis("epoch"), yaxis: axis("", names.rate ? { rangemode: "tozero" } : settled(lines, names)) });
+    if (traces.length) draw(home, caption, `Lines over epochs: ${said.join("; ")}.`, traces, { xaxis: axis("epoch"), yaxis: axis("", names.rate || names.mean ? { rangemode: "tozero" } : settled(lines, names)) });
   }
 
   /** The range of values after the first tenth of training, where the lines have come close enough to be told apart. */

@@ -37,7 +37,9 @@ def _read(path: Path, _mtime: int, _size: int) -> "Series":
     lines = path.read_bytes().splitlines()
     if len(lines) > LINES:
         stride = len(lines) // LINES + 1
-        lines = [line for i, line in enumerate(lines) if i % stride == 0 or i == len(lines) - 1 or b'"val/' in line]
+        last = len(lines) - 1
+        rare = (b'"val/', b'"analysis/')
+        lines = [line for i, line in enumerate(lines) if i % stride == 0 or i == last or any(k in line for k in rare)]
     points: dict[str, tuple[list[float], list[float]]] = {}
     for row in _rows(lines):
         epoch = row.get("epoch")

@@ -27,6 +27,13 @@ function toggle(row, box) {
   figures();
 }
 
+/** Metrics of `analysis.every`, and their captions. */
+const ANALYSES = {
+  "analysis/direction_variance": "gradient direction variance", "analysis/direction_error": "gradient direction error",
+  "analysis/gradient_norm": "gradient norm", "analysis/model_distance": "distance from the initial weights",
+  "analysis/inconsistency": "KL of noisy and clean outputs", "analysis/ece": "calibration error (ECE)",
+};
+
 // ---- figures ---------------------------------------------------------------------------------------------------
 function figures() {
   const c = current(), { rows, metric, measure } = c;
@@ -51,6 +58,9 @@ function figures() {
   section("schedules", (home) => {
     if (active("rate/dropout")) Charts.curves(home, "dropout", lines, { rate: "rate/dropout" }, "");
     if (active("rate/drop_path")) Charts.curves(home, "stochastic depth", lines, { rate: "rate/drop_path" }, "");
+  });
+  section("analysis", (home) => {
+    for (const [name, caption] of Object.entries(ANALYSES)) if (has(name)) Charts.curves(home, caption, lines, { mean: name }, "");
   });
   const regularizers = [...new Set(c.marginals.flatMap((chart) => chart.lines.map((line) => line.regularizer)))];
   // A regularizer's lines have the colour of its best group in the figures above, or one that is free.

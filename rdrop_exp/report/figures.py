@@ -10,6 +10,11 @@ from rdrop_exp.report.groups import plain
 
 CURVES = 200
 """Groups whose curves the page holds: the best on validation, and the baseline."""
+ANALYSES = tuple(
+    f"analysis/{name}"
+    for name in ("direction_variance", "direction_error", "gradient_norm", "model_distance", "inconsistency", "ece")
+)
+"""What trials with `analysis.every` have measured of themselves, and the page shows."""
 PAIRS = 24
 """Heat-maps that the page holds."""
 
@@ -18,7 +23,7 @@ def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
     """By rank of the group, as text: its learning curves and its schedules over epochs."""
     name = comparison.metric.name
     names = [f"train/{name}", f"val/{name}", "train/cross_entropy", "train/loss", "val/loss"]
-    names += ["rate/dropout", "rate/drop_path"]
+    names += ["rate/dropout", "rate/drop_path", *ANALYSES]
     scales = {f"{part}/{name}": comparison.metric.scale for part in ("train", "val")}
     kept = {}
     for rank, row in enumerate(comparison.rows):
