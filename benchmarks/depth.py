@@ -1,6 +1,6 @@
 """Stochastic depth on kept samples alone against a mask: how much of the work that could be left out is saved.
 
-    python benchmarks/depth.py                  # a ViT, a ConvNeXt and a Mixer, some minutes
+    python benchmarks/depth.py                  # a ViT and a ConvNeXt, some minutes
     python benchmarks/depth.py --device cuda --batch 256
 
 The same drop rate in every block (profile=constant); the ways take turns, one step each (forward, loss, backward,
@@ -27,7 +27,6 @@ MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
         {"patch_size": 2, "depths": [2, 2, 4, 2], "dims": [32, 64, 128, 192], "output_stride": 16},
         32,
     ),
-    "Mixer, 512 wide, 224x224": ("mixer_s32_224", {}, 224),
 }
 RATES = (0.02, 0.05, 0.1, 0.2, 0.4)
 LEFT_OUT = 0.999
@@ -61,7 +60,7 @@ def make(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--warm", type=int, default=25)
+    parser.add_argument("--warm", type=int, default=60)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--device", default="cpu", help="cpu: one thread, CPU seconds")
     o = parser.parse_args()
