@@ -50,7 +50,7 @@ def spread(x: Tensor, kept: Kept) -> Tensor:
     """(kept, ...) → (rows, ...): scaled, and zeros for the samples that were left out."""
     if kept.index is None:
         assert isinstance(kept.scale, Tensor)
-        return x * kept.scale.to(x.dtype).view(-1, *[1] * (x.ndim - 1))
+        return (x * kept.scale.view(-1, *[1] * (x.ndim - 1))).to(x.dtype)  # in float32: bfloat16 has no 1 / 0.9
     assert isinstance(kept.scale, float)
     if _channels_last(x):
         return _scatter(x.permute(0, 2, 3, 1), kept.index, kept.rows, kept.scale).permute(0, 3, 1, 2)
@@ -58,6 +58,8 @@ def spread(x: Tensor, kept: Kept) -> Tensor:
 
 
 def _scatter(x: Tensor, index: Tensor, rows: int, scale: float) -> Tensor:
+    if x.dtype in (torch.bfloat16, torch.float16):  # alpha would be rounded to them
+        x, scale = x * scale, 1.0
     return x.new_zeros(rows, *x.shape[1:]).index_add(0, index, x, alpha=scale)
 
 

@@ -173,6 +173,23 @@ def test_select_and_spread_are_a_mask(rows, rate, seed, skip):
     torch.testing.assert_close(spread(select(x, kept), kept), x * mask)
 
 
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("shape", [(64, 7), (64, 3, 2, 2)])
+def test_low_precision_rounds_results_alone(shape, skip):
+    x = (
+        torch.randn(shape)
+        .to(torch.bfloat16)
+        .contiguous(memory_format=torch.channels_last if len(shape) == 4 else torch.contiguous_format)
+    )
+    kept = choose_rows(64, 0.1, CPU, skip)
+    found = spread(select(x, kept), kept)
+    expected = (x.float() / 0.9).to(torch.bfloat16)
+    left_out = (found == 0).flatten(1).all(1)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found[~left_out], expected[~left_out])
+    assert 0 < left_out.sum() < 20
+
+
 def test_few_dropped_samples_are_masked(monkeypatch):
     monkeypatch.setattr(skipping, "LEAST", 0.5)
     torch.manual_seed(0)
