@@ -9,9 +9,12 @@ takes beyond one at a rate of 0.999. `saved` is the share of it that skip_droppe
 """
 
 import argparse
+import os
 import statistics
 from collections.abc import Callable
 from typing import Any
+
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")  # the ways must not evict one another's convolutions
 
 import torch
 from clock import seconds

@@ -10,7 +10,7 @@ import torch
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from rdrop_exp import config
+from rdrop_exp import config, linear
 from rdrop_exp.entrances import find_entrances
 from rdrop_exp.noise import DropPath, Noise, install
 from rdrop_exp.passes import find_parting
@@ -42,6 +42,8 @@ def build(
         network = create(part, group, classes=classes, channels=channels, image_size=image_size)
         noises.append(install(network, options.regularizer))
         networks.append(network.to(device))
+        if options.fast_linear and device.type == "cpu" and not options.compile and linear.pays():
+            linear.quicken(networks[-1])
         _try(networks[-1], group, part.name, classes, (1, channels, image_size, image_size), device)
         _skip(networks[-1], options, _examples(3, channels, image_size, device))
     noise = Noise([m for n in noises for m in n.modules], [a for n in noises for a in n.attentions])

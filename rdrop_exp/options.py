@@ -234,6 +234,8 @@ class Options:
     """Compute what comes before the first noise once for all passes of an input; false: repeat them from the start."""
     skip_dropped: Annotated[bool, RUNTIME] = True
     """Run a residual branch only on the samples that stochastic depth keeps; false: on all of them, under a mask."""
+    fast_linear: Annotated[bool, RUNTIME] = True
+    """On CPUs of AMD, linear layers in float32 by oneDNN; false: torch's choice, MKL."""
     device: Annotated[str, RUNTIME] = "auto"
     """auto (the best there is), cpu, cuda, cuda:1, mps."""
     threads: Annotated[int | None, Range(1), RUNTIME] = None
