@@ -61,7 +61,7 @@ PLAIN: dict[str, dict[str, float]] = {
 def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse.Namespace) -> Callable[[], None]:
     """A function that makes one step."""
     regularizer, share, short = WAYS[way]
-    switches = {"share_passes": short, "skip_dropped": short}
+    switches = {"share_passes": short, "skip_dropped": short, "fast_linear": not o.torch_linear}
     options = from_dict({"model": {"name": model, "args": args}, "regularizer": regularizer} | switches)
     torch.manual_seed(0)
     network, noise = models.build(options, classes=10, channels=1, image_size=size, device=o.device)
@@ -117,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--torch-linear", action="store_true", help="fast_linear=false, as on CPUs that are not AMD's")
     parser.add_argument("--device", type=torch.device, default="cpu")
     o = parser.parse_args()
     torch.set_num_threads(1)
