@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from rdrop_exp.compiling import begin_forward, compiled
 from rdrop_exp.config import Options
 from rdrop_exp.data import Data
-from rdrop_exp.data.batch import items, split
+from rdrop_exp.data.batch import Batch, items, split
 from rdrop_exp.evaluate import Row, correct, evaluate
-from rdrop_exp.losses import loss
+from rdrop_exp.losses import Loss, loss
 from rdrop_exp.noise import Noise
 from rdrop_exp.optimizers import make_ema, make_optimizer
 from rdrop_exp.schedules import learning_rate, noise_share
@@ -65,7 +65,7 @@ def train(
     """
     per_epoch = data.steps_per_epoch
     total = o.schedule.steps or o.schedule.epochs * per_epoch
-    r, networks = o.regularizer, 2 if o.peer.name else 1
+    networks = 2 if o.peer.name else 1
 
     # -- what a checkpoint holds ------------------------------------------------------------------------------------
     optimizer = make_optimizer(o.optimizer, network)
@@ -123,16 +123,7 @@ def train(
                 begin_forward(network, o.compile_mode, device)
             with cast():
                 outputs = forward(micro.inputs)
-            losses = loss(
-                outputs,
-                micro.targets,
-                passes=copies * networks,
-                alpha=r.alpha if tied else 0.0,
-                mask=micro.mask,
-                items=items(batch),
-                divergence=r.divergence,
-                stop_gradient=r.stop_gradient,
-            )
+            losses = batch_loss(o, outputs, micro, copies, tied, items(batch))
             scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 right = correct(outputs[: len(micro.targets)], micro) / items(batch)
@@ -198,6 +189,21 @@ def passes_at(o: Options, noise: Noise, step: int, per_epoch: int, total: int) -
     share = noise_share(r, step, per_epoch, total)
     tied = r.alpha > 0 and step % r.every == 0 and (networks == 2 or (share > 0 and bool(noise.modules)))
     return share, tied, r.passes if tied and networks == 1 else 1
+
+
+def batch_loss(o: Options, outputs: Tensor, batch: Batch, copies: int, tied: bool, count: int | Tensor) -> Loss:
+    """The loss of the `copies` passes of a batch or micro-batch, its sum over items divided by `count`."""
+    r, networks = o.regularizer, 2 if o.peer.name else 1
+    return loss(
+        outputs,
+        batch.targets,
+        passes=copies * networks,
+        alpha=r.alpha if tied else 0.0,
+        mask=batch.mask,
+        items=count,
+        divergence=r.divergence,
+        stop_gradient=r.stop_gradient,
+    )
 
 
 def analyser(o: Options, network: nn.Module, noise: Noise, data: Data, device: torch.device) -> Callable[[int], Row]:

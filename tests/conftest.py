@@ -39,6 +39,26 @@ def merged(base: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+class Crash(BaseException):
+    """Not caught by anything, as a SIGKILL is not."""
+
+
+def crash_at_save(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Crash right after that many checkpoints."""
+    from rdrop_exp import checkpoint
+
+    original, saves = checkpoint.save, 0
+
+    def save(folder: Path, state: dict[str, Any]) -> None:
+        nonlocal saves
+        original(folder, state)
+        saves += 1
+        if saves == at:
+            raise Crash
+
+    monkeypatch.setattr(checkpoint, "save", save)
+
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -20,7 +20,7 @@ from rdrop_exp.records import trial_folder
 from rdrop_exp.schema import OptionError
 from rdrop_exp.seeds import mix
 from rdrop_exp.train import passes_at, reseed
-from tests.conftest import SMALL, VIT, merged
+from tests.conftest import SMALL, VIT, Crash, crash_at_save, merged
 
 CPU = torch.device("cpu")
 
@@ -232,26 +232,13 @@ def test_analysis_changes_nothing_of_a_trial(tmp_path: Path, base: dict[str, Any
     assert analyses[1]["analysis/inconsistency"] > 0
 
 
-class Crash(BaseException):
-    """Not caught by anything."""
-
-
 @pytest.mark.parametrize("at", [5, 6, 7])
 def test_going_on_gives_the_same_analyses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     watched = {"analysis": {"every": 6, "batches": 3}, "checkpoint_seconds": 0, "regularizer": {"dropout": 0.2}}
     through = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "through")}))
     stopped = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "stopped")}))
     expected = trial.run(through)
-    save, saves = checkpoint.save, 0
-
-    def counted(folder: Path, state: dict[str, Any]) -> None:
-        nonlocal saves
-        save(folder, state)
-        saves += 1
-        if saves == at:
-            raise Crash
-
-    monkeypatch.setattr(checkpoint, "save", counted)
+    crash_at_save(monkeypatch, at)
     with pytest.raises(Crash):
         trial.run(stopped)
     found = trial.run(stopped)

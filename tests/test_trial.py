@@ -16,7 +16,7 @@ from rdrop_exp import checkpoint, trial
 from rdrop_exp.claims import claim
 from rdrop_exp.config import Options, from_dict
 from rdrop_exp.records import read_result, trial_folder
-from tests.conftest import SMALL, VIT, merged
+from tests.conftest import SMALL, VIT, Crash, crash_at_save, merged
 
 NOISY: dict[str, Any] = {
     "regularizer": {"dropout": 0.2, "drop_path": 0.2, "alpha": 1.0},
@@ -35,10 +35,6 @@ def without_times(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
 
 
-class Crash(BaseException):
-    """Not caught by anything, as a SIGKILL is not."""
-
-
 @pytest.mark.parametrize("base", [VIT, SMALL], ids=["vit", "resnet"])
 @pytest.mark.parametrize("at", [1, 13, 20, 21, 30])
 def test_going_on_from_any_step_gives_the_same_bits(
@@ -48,16 +44,7 @@ def test_going_on_from_any_step_gives_the_same_bits(
     through = from_dict(merged(values, {"output_dir": str(tmp_path / "through")}))
     expected = trial.run(through)
     stopped = from_dict(merged(values, {"output_dir": str(tmp_path / "stopped")}))
-    original, saves = checkpoint.save, 0
-
-    def save(folder: Path, state: dict[str, Any]) -> None:
-        nonlocal saves
-        original(folder, state)
-        saves += 1
-        if saves == at:
-            raise Crash
-
-    monkeypatch.setattr(checkpoint, "save", save)
+    crash_at_save(monkeypatch, at)
     with pytest.raises(Crash):
         trial.run(stopped)
     found = trial.run(stopped)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdrop_exp import console
 from rdrop_exp.schema import OptionError
 
 if TYPE_CHECKING:
@@ -18,16 +19,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """The console command; returns its exit code: 0, or 2 for what cannot be done, said in one sentence."""
-    given = _parser().parse_args(arguments)
-    try:
-        _run(given)
-    except BrokenPipeError:  # `| head` has seen enough
-        sys.stderr.close()
-        return 0
-    except (OptionError, OSError) as error:
-        print(f"rdrop-analyze: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return console.run("rdrop-analyze", _run, _parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,11 +20,10 @@ from rdrop_exp.config import Options
 from rdrop_exp.data import Batch, Data
 from rdrop_exp.data.batch import items, split
 from rdrop_exp.evaluate import Row
-from rdrop_exp.losses import loss
 from rdrop_exp.noise import Noise
 from rdrop_exp.schema import OptionError
 from rdrop_exp.seeds import mix
-from rdrop_exp.train import autocast, passes_at, reseed
+from rdrop_exp.train import autocast, batch_loss, passes_at, reseed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,23 +146,13 @@ class Meter:
 
     def gradient(self, batches: Iterable[Batch], copies: int, tied: bool, count: int | Tensor) -> Tensor:
         """Of the summed losses of `batches` divided by `count`: (parameters,), as the training loop has it."""
-        o, r = self.o, self.o.regularizer
-        networks = 2 if o.peer.name else 1
+        o = self.o
         cast = autocast("fp32" if o.precision == "fp16" else o.precision, self.device)  # fp16 would need loss scaling
         total: tuple[Tensor, ...] = ()
         for batch in batches:
             with cast():
                 outputs = self.network(batch.inputs)
-            losses = loss(
-                outputs,
-                batch.targets,
-                passes=copies * networks,
-                alpha=r.alpha if tied else 0.0,
-                mask=batch.mask,
-                items=count,
-                divergence=r.divergence,
-                stop_gradient=r.stop_gradient,
-            )
+            losses = batch_loss(o, outputs, batch, copies, tied, count)
             found = torch.autograd.grad(losses.total, self.parameters, allow_unused=True, materialize_grads=True)
             if total:
                 torch._foreach_add_(total, found)

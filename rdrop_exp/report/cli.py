@@ -9,21 +9,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from rdrop_exp.schema import OptionError
+from rdrop_exp import console
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The console command; returns its exit code: 0, or 2 for what cannot be done, said in one sentence."""
-    given = _parser().parse_args(arguments)
-    try:
-        _run(given)
-    except BrokenPipeError:  # `| head` has seen enough
-        sys.stderr.close()
-        return 0
-    except (OptionError, OSError) as error:
-        print(f"rdrop-report: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return console.run("rdrop-report", _run, _parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
