@@ -31,7 +31,7 @@ test-faults: install ## Kill workers and runners at random; nothing may be lost
 test-hydra-next: install ## The launcher's tests with Hydra's release candidate, in a second environment
 	$(PYTHON) -m venv --system-site-packages .venv-next
 	.venv-next/bin/python -m pip install --quiet --upgrade "hydra-core==1.4.0rc3" pytest pytest-timeout rich cloudpickle
-	PYTHONPATH=. .venv-next/bin/python -m pytest tests/test_launch*.py
+	PYTHONPATH=. .venv-next/bin/python -m pytest tests/launch
 
 lint: install ## Style, formatting and types
 	$(BIN)/ruff check .

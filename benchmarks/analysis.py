@@ -16,10 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from rdrop_exp.analysis.measure import Meter, Settings
-from rdrop_exp.analysis.trials import create
-from rdrop_exp.config import Options, from_dict
-from rdrop_exp.data import Data, build
-from rdrop_exp.noise import Noise
+from rdrop_exp.analysis.rebuild import create
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.options import Options
+from rdrop_exp.data.batch import Data
+from rdrop_exp.data.load import load_data
+from rdrop_exp.noise.install import Noise
 
 CPU = torch.device("cpu")
 BATCHES = 20
@@ -49,7 +51,7 @@ def by_hand(data: Data, network: torch.nn.Module, noise: Noise, batch_size: int)
 
 
 def prepare(o: Options) -> tuple[Data, torch.nn.Module, Noise]:
-    data = build(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=CPU)
+    data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=CPU)
     return data, *create(o, data.spec, CPU)
 
 

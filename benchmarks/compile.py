@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
 
-from rdrop_exp import models
-from rdrop_exp.config import from_dict
-from rdrop_exp.losses import loss
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.models.build import build_network
+from rdrop_exp.train.losses import loss
 
 NAME, ARGS, SIZE = "vit_tiny_patch16_224", {"patch_size": 4, "embed_dim": 96, "depth": 6, "num_heads": 3}, 28
 TINY = {"patch_size": 14, "embed_dim": 16, "depth": 1, "num_heads": 2}
@@ -64,7 +64,7 @@ def build(case: Case, args: dict[str, Any], device: torch.device) -> tuple[nn.Mo
         return network.train(), move
     regularizer = {"dropout": RATE, "alpha": ALPHA if case.passes > 1 else 0.0}
     o = from_dict({"model": {"name": NAME, "args": args}, "regularizer": regularizer})
-    network, noise = models.build(o, classes=10, channels=1, image_size=SIZE, device=device)
+    network, noise = build_network(o, classes=10, channels=1, image_size=SIZE, device=device)
     return network.train(), lambda share: noise.set(share, case.passes)
 
 

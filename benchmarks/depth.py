@@ -19,9 +19,9 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")  # the ways mu
 import torch
 from clock import seconds
 
-from rdrop_exp import models
-from rdrop_exp.config import from_dict
-from rdrop_exp.losses import loss
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.models.build import build_network
+from rdrop_exp.train.losses import loss
 
 MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
     "ViT, 96 wide, 28x28": ("vit_tiny_patch16_224", {"patch_size": 4, "embed_dim": 96, "depth": 6, "num_heads": 3}, 28),
@@ -43,7 +43,7 @@ def make(
     options = from_dict({"model": {"name": model, "args": args}, "regularizer": regularizer, "skip_dropped": skip})
     torch.manual_seed(0)
     device = torch.device(o.device)
-    network, noise = models.build(options, classes=10, channels=3, image_size=size, device=device)
+    network, noise = build_network(options, classes=10, channels=3, image_size=size, device=device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5)
     inputs = torch.randn(o.batch, 3, size, size, device=device)
     targets = torch.arange(o.batch, device=device) % 10

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rdrop_exp.noise import drop
+from rdrop_exp.noise.install import drop
 
 RATE, SECOND = 0.1, 0.25
 BASE = "nn.Dropout"

@@ -150,12 +150,12 @@ bench() { # NAME WORDS...: a benchmark on this device
 # -- all of them: checks first, then what is timed, the longest last --------------------------------------------------
 
 if [ "$TINY" ]; then
-    STEPS=12 LONG=60 tests=(tests/test_passes.py) slots=(hydra.launcher.slots=2) END=${SECONDS_IN_ALL:-3000}
+    STEPS=12 LONG=60 tests=(tests/noise/test_shared_prefix.py) slots=(hydra.launcher.slots=2) END=${SECONDS_IN_ALL:-3000}
     steps=(--rounds 1 --batch 8) pairs=(--pairs 1) drops=(--rounds 2 --shape 8 50 64) ours=(--tiny) stock=(--tiny)
     depths=(--rounds 1 --warm 1 --batch 4) words=(--rounds 1 --tokens 16)
 else
     STEPS=100 LONG=1000 slots=(hydra.launcher.per_gpu=3)
-    tests=(tests/test_noise*.py tests/test_passes.py tests/test_losses.py tests/test_train.py)
+    tests=(tests/noise tests/train)
     steps=() pairs=() drops=() ours=() stock=(--rounds 3) depths=(--batch 128) words=(--tokens 4096)
 fi
 [ "$DEVICE" != cpu ] || slots=(hydra.launcher.gpus=0 hydra.launcher.slots=2)

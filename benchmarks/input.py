@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torchvision import transforms
 
-from rdrop_exp import config
-from rdrop_exp.data.catalogue import KNOWN, Source
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.data.datasets import KNOWN, Source
 from rdrop_exp.data.resident import Resident
 
 MEAN, STD = KNOWN["cifar10"].mean, KNOWN["cifar10"].std
@@ -67,7 +67,7 @@ def main() -> None:
     items = np.arange(n)
     sets = {"train": items, "validation": items[:1], "test": items[:1]}
     source = Source(items % 10, sets, 10, 3, images, None, MEAN, STD)
-    options = config.Dataset(name="cifar10", crop=4, flip=True)
+    options = Dataset(name="cifar10", crop=4, flip=True)
     resident = Resident(source, options, batch_size=arguments.batch, seed=0, device=torch.device("cpu"))
     loader = torch.utils.data.DataLoader(Pictures(source), arguments.batch, shuffle=True, drop_last=True)
 

@@ -12,7 +12,7 @@ import time
 import torch
 from torch import nn
 
-from rdrop_exp.linear import pays, quicken
+from rdrop_exp.models.onednn_linear import pays, quicken
 
 SHAPES = ((6400, 96, 288), (6400, 96, 96), (6400, 96, 384), (6400, 384, 96), (25_600, 192, 768))
 

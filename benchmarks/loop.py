@@ -14,12 +14,14 @@ import torch
 import torch.nn.functional as F
 from clock import seconds
 
-from rdrop_exp import models
-from rdrop_exp.config import Options, from_dict
-from rdrop_exp.data import Batch, build
-from rdrop_exp.optimizers import make_optimizer
-from rdrop_exp.schedules import learning_rate
-from rdrop_exp.train import train
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schedules import learning_rate
+from rdrop_exp.data.batch import Batch
+from rdrop_exp.data.load import load_data
+from rdrop_exp.models.build import build_network
+from rdrop_exp.train.loop import train
+from rdrop_exp.train.optim import make_optimizer
 
 MODELS = {
     "vit_micro_8": ("vit_tiny_patch16_224", {"patch_size": 2, "embed_dim": 64, "depth": 4, "num_heads": 4}),
@@ -38,9 +40,9 @@ MODELS = {
 
 def prepare(o: Options) -> tuple:
     device = torch.device(o.device)
-    data = build(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=device)
+    data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=device)
     torch.manual_seed(0)
-    network, noise = models.build(o, classes=10, channels=1, image_size=8, device=device)
+    network, noise = build_network(o, classes=10, channels=1, image_size=8, device=device)
     return data, network, noise, device
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.report_trials import EARLY, NONE, RDROP, write_trial
+from tests.report.trials import EARLY, NONE, RDROP, write_trial
 
 
 def write(root: Path, groups: int, seeds: int, rows: int) -> None:

@@ -18,9 +18,9 @@ import torch
 from clock import seconds
 from torch import Tensor
 
-from rdrop_exp import models
-from rdrop_exp.config import from_dict
-from rdrop_exp.losses import loss
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.models.build import build_network
+from rdrop_exp.train.losses import loss
 
 MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
     "vit_micro_28": ("vit_tiny_patch16_224", {"patch_size": 4, "embed_dim": 96, "depth": 6, "num_heads": 3}, 28),
@@ -64,7 +64,7 @@ def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse
     switches = {"share_passes": short, "skip_dropped": short, "fast_linear": not o.torch_linear}
     options = from_dict({"model": {"name": model, "args": args}, "regularizer": regularizer} | switches)
     torch.manual_seed(0)
-    network, noise = models.build(options, classes=10, channels=1, image_size=size, device=o.device)
+    network, noise = build_network(options, classes=10, channels=1, image_size=size, device=o.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     inputs, targets = batch(o, size)
     alpha = regularizer.get("alpha", 0.0)

@@ -26,9 +26,9 @@ import torch
 from PIL import Image
 from timm.data import create_dataset, create_loader
 
-from rdrop_exp.config import Dataset
-from rdrop_exp.data import build
-from rdrop_exp.data.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.data.datasets import IMAGENET_MEAN, IMAGENET_STD
+from rdrop_exp.data.load import load_data
 
 SIZE, CLASSES = (500, 375), 10
 CASES = {"crop, flip": "", "crop, flip, rand-m9-mstd0.5-inc1": "rand-m9-mstd0.5-inc1"}
@@ -72,7 +72,7 @@ def ours(root: Path, augment: str, batch: int, workers: int) -> Epoch:
         rand_augment=augment,
         workers=workers,
     )
-    return build(options, batch_size=batch, seed=0, device=torch.device("cpu")).train
+    return load_data(options, batch_size=batch, seed=0, device=torch.device("cpu")).train
 
 
 def timms(root: Path, augment: str, batch: int, workers: int) -> Epoch:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rdrop_exp.losses import consistency
+from rdrop_exp.train.losses import consistency
 
 
 def plain(outputs: Tensor) -> Tensor:

@@ -18,10 +18,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rdrop_exp import config, launch
+from rdrop_exp import launch
+from rdrop_exp.config.identity import canonical, from_dict, identity
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schema import OptionError, hints, nearest, unwrap
 from rdrop_exp.launch import Trial
-from rdrop_exp.records import trial_folder
-from rdrop_exp.schema import OptionError, hints, nearest, unwrap
+from rdrop_exp.runs.folder import trial_folder
 
 
 def packaged(name: str) -> Path:
@@ -43,23 +45,23 @@ def normalise(arguments: list[str]) -> list[str]:
     return chosen + ["++" + a if a.startswith(openings) else a for a in arguments]
 
 
-def options_of(cfg: DictConfig) -> config.Options:
+def options_of(cfg: DictConfig) -> Options:
     """Checked options from what Hydra composed."""
-    return config.from_dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    return from_dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
 def describe(cfg: DictConfig) -> Trial:
     """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
-    o, unused = config.canonical(options_of(cfg))
+    o, unused = canonical(options_of(cfg))
     r = o.regularizer
     passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every
     length = o.schedule.steps or o.schedule.epochs * o.dataset.fraction
     folder = trial_folder(o)
     return Trial(
-        identity=config.identity(o),
+        identity=identity(o),
         folder=str(folder),
         name=folder.name,
-        group=config.identity(o, seeded=False),
+        group=identity(o, seeded=False),
         work=passes * length,
         notes=[f"{name} has no effect" for name in unused],
     )
@@ -71,7 +73,7 @@ def task(cfg: DictConfig) -> float | None:
     try:
         options = options_of(cfg)  # before the heavy imports, so that a mistyped option is answered at once
         check_chosen(options, overrides)
-        from rdrop_exp import trial
+        from rdrop_exp.train import trial
 
         result = trial.run(options, command=shlex.join(["rdrop-exp", *overrides]))
     except Exception as error:
@@ -81,7 +83,7 @@ def task(cfg: DictConfig) -> float | None:
     return None if result is None else result["metrics"]["val/accuracy"]
 
 
-def check_chosen(o: config.Options, overrides: list[str]) -> None:
+def check_chosen(o: Options, overrides: list[str]) -> None:
     """Refuse a rate or weight that was set without choosing a regularizer: it would do nothing."""
     keys = {override.lstrip("+").partition("=")[0] for override in overrides}
     if o.regularizer.when != "never" or keys & {"regularizer", "experiment"} or o.peer.name:
@@ -108,7 +110,7 @@ def _hydra() -> tuple[list[str], bool]:
 def main() -> NoReturn:
     """Entry point: exit code 0, 2 for what is wrong with the options, 1 for what fails in training."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them
-    ConfigStore.instance().store(name="options", node=asdict(config.Options()))
+    ConfigStore.instance().store(name="options", node=asdict(Options()))
     # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
     version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
     os.environ.setdefault("RDROP_EXP_SWEEPS", str(packaged("sweeps")))
@@ -160,7 +162,7 @@ def unknown(key: str) -> str:
     """Why `key` is not an option (empty where it is one, or belongs to Hydra)."""
     if key.startswith("hydra") or "@" in key:
         return ""
-    known: Any = config.Options
+    known: Any = Options
     done = ""
     for word in key.split("."):
         names = hints(known)

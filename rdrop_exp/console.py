@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from rdrop_exp.schema import OptionError
+from rdrop_exp.config.schema import OptionError
 
 
 def run(name: str, action: Callable[[argparse.Namespace], None], given: argparse.Namespace) -> int:

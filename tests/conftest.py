@@ -14,6 +14,7 @@ for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
     os.environ.pop(name, None)
 os.environ["NETRC"] = os.devnull  # a key on this machine must not put a test online
 
+ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
     "model": {"label": "resnet", "name": "resnet18", "args": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}},
     "schedule": {"epochs": 2},
@@ -45,7 +46,7 @@ class Crash(BaseException):
 
 def crash_at_save(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Crash right after that many checkpoints."""
-    from rdrop_exp import checkpoint
+    from rdrop_exp.train import checkpoint
 
     original, saves = checkpoint.save, 0
 

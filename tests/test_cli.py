@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 
 SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
 
@@ -105,7 +105,7 @@ def test_debug_tiny_runs_any_model(command: Command, model: str) -> None:
 @pytest.mark.slow
 def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     """Built, unpacked far away, and run with the same packages: the YAML travels inside."""
-    root = Path(__file__).parents[1]
+    root = ROOT
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)],
         check=True,

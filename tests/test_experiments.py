@@ -17,12 +17,15 @@ import torch.nn.functional as F
 from hydra.core.config_store import ConfigStore
 from PIL import Image
 
-from rdrop_exp import checkpoint, cli, config, losses, models, optimizers, trial
-from rdrop_exp.config import Options
-from tests.conftest import merged
+from rdrop_exp import cli
+from rdrop_exp.config.identity import from_dict, identity
+from rdrop_exp.config.options import Options
+from rdrop_exp.models.build import build_network, create_network
+from rdrop_exp.train import checkpoint, losses, optim, trial
+from tests.conftest import ROOT, merged
 
 CONF = cli.packaged("conf")
-DOCS = Path(__file__).parents[1] / "docs" / "recipes.md"
+DOCS = ROOT / "docs" / "recipes.md"
 PRESETS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent != CONF)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 SMALL: dict[str, dict[str, Any]] = {  # arguments that make a family tiny
@@ -104,13 +107,13 @@ def tiny(o: Options, root: Path, output: Path) -> Options:
         values["regularizer"] = {"cutoff_epoch": 1}
     if o.model.checkpoint:
         values["model"]["checkpoint"] = str(weights(o, values["model"]["args"], output))
-    return config.from_dict(merged(dataclasses.asdict(o), values))
+    return from_dict(merged(dataclasses.asdict(o), values))
 
 
 def weights(o: Options, args: dict[str, Any], folder: Path) -> Path:
     """What a finished trial of this model leaves, with a head of 1,000 classes."""
     part = dataclasses.replace(o.model, args=args, checkpoint="")
-    network = models.create(part, "model", classes=1000, channels=3, image_size=64)
+    network = create_network(part, "model", classes=1000, channels=3, image_size=64)
     checkpoint.finish(folder, network.state_dict())
     return folder / checkpoint.NAME
 
@@ -148,7 +151,7 @@ def test_the_commands_of_a_file_choose_that_file_and_are_different_trials() -> N
         lines = [command for command, _ in header(experiment)]
         assert lines, f"{experiment} does not open with its command"
         assert all(f"experiment={experiment}" in line.split() for line in lines)
-        assert len({config.identity(composed(line)) for line in lines}) == len(lines)
+        assert len({identity(composed(line)) for line in lines}) == len(lines)
         assert (CONF / "experiment" / f"{experiment}.yaml").read_text().startswith("# @package _global_\n# ")
 
 
@@ -157,7 +160,7 @@ def test_baselines_of_one_table_are_one_trial() -> None:
     for table in ("vit_tiny", "mixer_s32", "swin_femto", "vit_tiny_improved", "swin_femto_improved"):
         kinds = [f"experiment={kind}_{table} regularizer=none" for kind in ("early_dropout", "early_stochastic_depth")]
         one, other = map(composed, kinds)
-        assert (one.name, config.identity(one)) == (other.name, config.identity(other))
+        assert (one.name, identity(one)) == (other.name, identity(other))
 
 
 def test_the_docs_list_every_command_with_its_figure() -> None:
@@ -196,7 +199,7 @@ def test_micro_models_take_images_of_the_size_in_their_name(preset: str) -> None
     size = int(preset.rpartition("_")[2])
     o = composed(f"model={preset} regularizer=rdrop regularizer.drop_path=0.1")
     channels = 3 if size == 32 else 1
-    network, noise = models.build(o, classes=10, channels=channels, image_size=size, device=torch.device("cpu"))
+    network, noise = build_network(o, classes=10, channels=channels, image_size=size, device=torch.device("cpu"))
     assert sum(p.numel() for p in network.parameters()) < 3e6
     assert noise.rates(1.0) == pytest.approx({"rate/dropout": 0.1, "rate/drop_path": 0.1})
 
@@ -251,7 +254,7 @@ def test_an_rdrop_step_here_is_a_step_there(experiment: str, lr: float, scale: f
     here = torch.nn.Linear(8, 5, bias=False)
     for network in (there, here):
         network.load_state_dict({"weight": start.clone()})
-    sgd, ours = torch.optim.SGD(there.parameters(), lr=lr, momentum=0.9), optimizers.make_optimizer(o.optimizer, here)
+    sgd, ours = torch.optim.SGD(there.parameters(), lr=lr, momentum=0.9), optim.make_optimizer(o.optimizer, here)
     for first, second in passes:
         a, b = there(first), there(second)
         p, q = a.log_softmax(-1), b.log_softmax(-1)

@@ -5,10 +5,11 @@ import os
 import pytest
 import torch
 
-from rdrop_exp import losses, models, trial
-from rdrop_exp.config import from_dict
-from rdrop_exp.losses import consistency
-from rdrop_exp.noise import drop
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.models.build import build_network
+from rdrop_exp.noise.install import drop
+from rdrop_exp.train import losses, trial
+from rdrop_exp.train.losses import consistency
 from tests.conftest import VIT, merged
 
 DEVICE = torch.device(os.environ.get("TEST_DEVICE", "cuda"))
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.gpu
 def network(skip: bool, **regularizer):
     o = from_dict(merged(VIT, {"regularizer": regularizer, "skip_dropped": skip}))
     torch.manual_seed(0)
-    net, noise = models.build(o, classes=10, channels=1, image_size=8, device=DEVICE)
+    net, noise = build_network(o, classes=10, channels=1, image_size=8, device=DEVICE)
     noise.set(1.0)
     return net.train(), noise
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp import console
-from rdrop_exp.schema import OptionError
+from rdrop_exp.config.schema import OptionError
 
 if TYPE_CHECKING:
     from rdrop_exp.report.collect import Trial
@@ -80,10 +80,10 @@ def _run(given: argparse.Namespace) -> None:
         ]
     print("\n".join(sentences))
     if not given.no_page:
-        from rdrop_exp.analysis.page import build
+        from rdrop_exp.analysis.page import build_page
 
         page = given.page or given.runs[0] / "analysis.html"
-        page.write_text(build(apart, sentences, rows), encoding="utf-8")
+        page.write_text(build_page(apart, sentences, rows), encoding="utf-8")
         print(f"Page: {page}")
 
 

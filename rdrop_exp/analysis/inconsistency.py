@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from rdrop_exp.analysis.gradients import Estimate
-from rdrop_exp.data import Batch
-from rdrop_exp.losses import kl
-from rdrop_exp.noise import Noise
+from rdrop_exp.data.batch import Batch
+from rdrop_exp.noise.install import Noise
 from rdrop_exp.report.statistics import t_quantile
 from rdrop_exp.seeds import mix
-from rdrop_exp.train import reseed
+from rdrop_exp.train.loop import reseed
+from rdrop_exp.train.losses import kl
 
 BINS = 15
 

@@ -14,16 +14,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rdrop_exp.analysis import gradients, sample
+from rdrop_exp.analysis import gradients, minibatches
 from rdrop_exp.analysis.gradients import Estimate, GradientMetrics
-from rdrop_exp.config import Options
-from rdrop_exp.data import Batch, Data
-from rdrop_exp.data.batch import items, split
-from rdrop_exp.evaluate import Row
-from rdrop_exp.noise import Noise
-from rdrop_exp.schema import OptionError
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data.batch import Batch, Data, items, split
+from rdrop_exp.noise.install import Noise
 from rdrop_exp.seeds import mix
-from rdrop_exp.train import autocast, batch_loss, passes_at, reseed
+from rdrop_exp.train.evaluate import Row
+from rdrop_exp.train.loop import autocast, batch_loss, passes_at, reseed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class Meter:
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.initial = flat(self.parameters)
         self.total = o.schedule.steps or o.schedule.epochs * data.steps_per_epoch
-        self.size = sample.batch_size(data, settings.batch_size)
+        self.size = minibatches.batch_size(data, settings.batch_size)
         if (o.dataset.mixup > 0 or o.dataset.cutmix > 0) and settings.augment and self.size % 2:
             raise OptionError(f"a batch size of {self.size} is odd, but dataset.mixup and dataset.cutmix pair images")
 
@@ -124,7 +123,7 @@ class Meter:
 
     def _noisy(self, step: int, share: float, copies: int, tied: bool) -> Iterator[Tensor]:
         o, s = self.o, self.settings
-        drawn = sample.mini_batches(o, self.data, s.batches, self.size, step, s.augment)
+        drawn = minibatches.mini_batches(o, self.data, s.batches, self.size, step, s.augment)
         for i, batch in enumerate(drawn):
             reseed(self.device, mix(o.seed, "analysis noise", step, i))
             self.noise.set(share, copies)
@@ -138,7 +137,7 @@ class Meter:
         count: list[int | Tensor] = []
 
         def counted() -> Iterator[Batch]:
-            for batch in sample.whole(self.o, self.data, micro):
+            for batch in minibatches.whole(self.o, self.data, micro):
                 count.append(items(batch))
                 yield batch
 

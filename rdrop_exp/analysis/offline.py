@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp import checkpoint
 from rdrop_exp.analysis import inconsistency
 from rdrop_exp.analysis.measure import Meter, Settings
-from rdrop_exp.analysis.trials import Built, noisy_twin, rebuild
+from rdrop_exp.analysis.rebuild import Built, noisy_twin, rebuild
 from rdrop_exp.report.collect import Trial
-from rdrop_exp.train import autocast
-from rdrop_exp.trial import describe_device, versions
+from rdrop_exp.train import checkpoint
+from rdrop_exp.train.loop import autocast
+from rdrop_exp.train.trial import describe_device, versions
 
 DROPOUT = 0.1
 """Rate at which a model without noise of its own is measured."""

@@ -29,7 +29,7 @@ FIGURES = {
 LOG = ("variance",)
 
 
-def build(settings: list[Setting], sentences: list[str], rows: list[tuple[str, ...]]) -> str:
+def build_page(settings: list[Setting], sentences: list[str], rows: list[tuple[str, ...]]) -> str:
     """The page. `rows`: cells of the table, one row a measured trial, under `HEADINGS`."""
     title = ", ".join(setting.label for setting in settings) or "trials"
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in HEADINGS)

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from rdrop_exp import config
-from rdrop_exp.data import Batch, Spec
-from rdrop_exp.data.plan import Key
-from rdrop_exp.schema import OptionError
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data.batch import Batch, Spec
+from rdrop_exp.data.sampler import Key
 from rdrop_exp.seeds import mix
 
 ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)
@@ -27,9 +27,7 @@ ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)
 class Augment:
     """Makes a `Batch` of uint8 images (batch, channels, size, size) and labels (batch,), for training or evaluation."""
 
-    def __init__(
-        self, options: config.Dataset, spec: Spec, mean: list[float], std: list[float], device: torch.device
-    ) -> None:
+    def __init__(self, options: Dataset, spec: Spec, mean: list[float], std: list[float], device: torch.device) -> None:
         self.options, self.classes, self.device = options, spec.classes, device
         # A streamed image has been cropped and flipped as it was decoded.
         self.crop, self.flip = (options.crop, options.flip) if options.resident else (0, False)

@@ -1,10 +1,50 @@
-"""What the loop does with a batch, whatever its inputs are: a tensor or a dictionary of tensors."""
+"""What a model is trained on, batch by batch, whatever its inputs are: a tensor or a dictionary of tensors."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from rdrop_exp.data import Batch
+
+class Batch(NamedTuple):
+    inputs: Tensor
+    """(batch, channels, size, size) float32, normalised, on the device."""
+    targets: Tensor
+    """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed."""
+    mask: Tensor | None = None
+    """Which items count; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a model must fit."""
+
+    classes: int
+    channels: int
+    image_size: int
+
+
+class Data(Protocol):
+    """Three sets of batches. Every draw is a function of (seed, epoch, batch or item), so any epoch starts anywhere."""
+
+    spec: Spec
+    steps_per_epoch: int
+    """Whole batches; at least 1, for a batch holds all items where there are fewer than its size."""
+    sizes: dict[str, int]
+    """Items of "train", "validation" and "test"."""
+
+    def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Batches `start`, `start + 1`, … of an epoch: the same bits as all of them with the first `start` skipped."""
+        ...
+
+    def validation(self) -> Iterator[Batch]:
+        """Every item once, in a fixed order, without augmentation."""
+        ...
+
+    def test(self) -> Iterator[Batch]:
+        """As `validation`."""
+        ...
 
 
 def items(batch: Batch) -> int | Tensor:

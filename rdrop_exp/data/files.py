@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rdrop_exp import config
-from rdrop_exp.schema import OptionError, nearest
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.schema import OptionError, nearest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,7 +19,7 @@ ALIASES = {"train": "train", "val": "validation", "valid": "validation", "valida
 """What folders and the column `split` call the sets."""
 
 
-def image_folder(options: config.Dataset) -> Rows:
+def image_folder(options: Dataset) -> Rows:
     """`train/`, and `val/` and `test/` where there are, each with a folder a class; or just the folders of classes."""
     root = _root(options)
     if (root / "train").is_dir():
@@ -38,7 +38,7 @@ def image_folder(options: config.Dataset) -> Rows:
     return rows
 
 
-def imagenet(options: config.Dataset) -> Rows:
+def imagenet(options: Dataset) -> Rows:
     """`train/` and `val/`, each with a folder a class; `val/`, whose labels are public, is the test set."""
     root = _root(options)
     rows = {name: _classes(root / folder) for name, folder in (("train", "train"), ("test", "val"))}
@@ -50,7 +50,7 @@ def imagenet(options: config.Dataset) -> Rows:
     return rows
 
 
-def image_csv(options: config.Dataset) -> Rows:
+def image_csv(options: Dataset) -> Rows:
     """The rows of a table; without a column `split` all of them are for training, to be split."""
     table = _root(options) / options.csv
     if not table.is_file():
@@ -107,7 +107,7 @@ def read_image(path: str, channels: int) -> "Image":
         raise OptionError(f"cannot read image {path} ({error}); replace or remove it") from error
 
 
-def _root(options: config.Dataset) -> Path:
+def _root(options: Dataset) -> Path:
     root = Path(options.root).expanduser()
     if not root.is_dir():
         raise OptionError(f"dataset.root={options.root} is no folder: looked for {options.name} in {root.absolute()}")

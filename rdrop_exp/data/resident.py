@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rdrop_exp import config
-from rdrop_exp.data import Batch, Spec, cache
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data import cache
 from rdrop_exp.data.augment import Augment, send, statistics
-from rdrop_exp.data.catalogue import Source
-from rdrop_exp.data.plan import Plan
-from rdrop_exp.schema import OptionError
+from rdrop_exp.data.batch import Batch, Spec
+from rdrop_exp.data.datasets import Source
+from rdrop_exp.data.sampler import Plan
 
 BLOCK = 256
 """Images that a thread decodes at a stretch."""
@@ -24,9 +25,7 @@ BLOCK = 256
 class Resident:
     """The `Data` of a set that fits into the device's memory."""
 
-    def __init__(
-        self, source: Source, options: config.Dataset, *, batch_size: int, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, source: Source, options: Dataset, *, batch_size: int, seed: int, device: torch.device) -> None:
         images = pixels(source, options.image_size)
         mean, std = source.mean, source.std
         if mean is None or std is None:

@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rdrop_exp import config
-from rdrop_exp.schema import OptionError
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.schema import OptionError
 from rdrop_exp.seeds import mix
 
 Ints = NDArray[np.int64]
 
 
-def three_sets(labels: Ints, given: dict[str, Ints], options: config.Dataset) -> dict[str, Ints]:
+def three_sets(labels: Ints, given: dict[str, Ints], options: Dataset) -> dict[str, Ints]:
     """Positions of each set: those `given`, and a test and a validation set split off the training set where absent.
 
     Every set is in a fixed random order, so that its first items are a sample of the classes. Of the training set only

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+import torch.utils.data
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from rdrop_exp import config
-from rdrop_exp.data import Batch, Spec
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.augment import Augment, generators_kept, seed_generators, send, statistics
-from rdrop_exp.data.catalogue import IMAGENET_MEAN, IMAGENET_STD, Source
-from rdrop_exp.data.plan import Plan
+from rdrop_exp.data.batch import Batch, Spec
+from rdrop_exp.data.datasets import IMAGENET_MEAN, IMAGENET_STD, Source
 from rdrop_exp.data.resident import cores
-from rdrop_exp.schema import OptionError
+from rdrop_exp.data.sampler import Plan
 from rdrop_exp.seeds import mix
 
 ItemKey = tuple[int | None, int]
@@ -27,9 +28,7 @@ ItemKey = tuple[int | None, int]
 class Streamed:
     """The `Data` of a set too large for memory, or whose augmentation works on single images."""
 
-    def __init__(
-        self, source: Source, options: config.Dataset, *, batch_size: int, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, source: Source, options: Dataset, *, batch_size: int, seed: int, device: torch.device) -> None:
         own, mean, std = 224, source.mean or IMAGENET_MEAN, source.std or IMAGENET_STD
         if source.images is not None:
             own = source.images.shape[-1]
@@ -120,7 +119,7 @@ class Sampler(torch.utils.data.Sampler[list[ItemKey]]):
         return iter(self.keys)
 
 
-class Items(Dataset[tuple[Tensor, int]]):
+class Items(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """One transformed image (channels, size, size) uint8 and its label, by `ItemKey`."""
 
     def __init__(self, source: Source, transforms: tuple[Any, Any], seed: int) -> None:
@@ -143,9 +142,7 @@ class Items(Dataset[tuple[Tensor, int]]):
         return self.training(picture)
 
 
-def transforms(
-    options: config.Dataset, spec: Spec, mean: list[float], std: list[float], framed: bool
-) -> tuple[Any, Any]:
+def transforms(options: Dataset, spec: Spec, mean: list[float], std: list[float], framed: bool) -> tuple[Any, Any]:
     """timm's transforms of a PIL image into a uint8 tensor, for training and for evaluation.
 
     Evaluation sees the middle 87.5 % of each side, as is usual for photographs, or all of an image already `framed`.

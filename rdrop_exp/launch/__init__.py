@@ -23,7 +23,7 @@ The protocol, all of it files in the trial's folder:
     result.json     finished is what has `"status": "finished"` there, and is not run again; `"failed"` is run again.
                     Optional: `"seconds"` (of work; for estimates), `"metrics"` ({name: number}), `"value"` (what the
                     task returned), `"error"`
-    claim           locked by the process that runs the trial (`rdrop_exp.claims`), so that none is run twice
+    claim           locked by the process that runs the trial (`rdrop_exp.launch.lock`), so that none is run twice
     checkpoint.pt   or config.yaml: the trial has been started, and goes on by itself when its task runs again
     metrics.jsonl   its last line is the live progress: `progress` (0 to 1) and, where there, `epoch`, `train/loss`,
                     `val/accuracy`, `images_per_second`
@@ -98,7 +98,7 @@ def arguments(argv: list[str]) -> list[str]:
 
 def load_hook(path: str) -> Any:
     """The function that `module:function` names; `SweepError` where there is none."""
-    from rdrop_exp.launch.grammar import SweepError
+    from rdrop_exp.launch.overrides import SweepError
 
     module, _, name = path.partition(":")
     try:

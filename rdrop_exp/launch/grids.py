@@ -26,8 +26,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from rdrop_exp.launch.grammar import Factor, Reader, SweepError, plain_key, value_of
-from rdrop_exp.schema import nearest
+from rdrop_exp.config.schema import nearest
+from rdrop_exp.launch.overrides import Factor, Reader, SweepError, plain_key, value_of
 
 TEXTS = ("title", "answers", "baseline", "name")
 PARTS = ("overrides", "together", "repeat")

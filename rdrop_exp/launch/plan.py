@@ -21,9 +21,9 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from rdrop_exp.config.schema import nearest
 from rdrop_exp.launch import Trial
-from rdrop_exp.launch.grammar import Reader, SweepError, plain_key, quoted
-from rdrop_exp.schema import nearest
+from rdrop_exp.launch.overrides import Reader, SweepError, plain_key, quoted
 
 KEPT = ("job", "runtime", "sweep", "run", "overrides", "mode")  # of Hydra's node, while planning
 

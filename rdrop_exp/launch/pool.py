@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
-from rdrop_exp.launch.board import Board
-from rdrop_exp.launch.ledger import Ledger
-from rdrop_exp.launch.outlook import remaining
+from rdrop_exp.launch.devices import Slot, free_memory
+from rdrop_exp.launch.display import Board
+from rdrop_exp.launch.eta import remaining
 from rdrop_exp.launch.plan import Job
 from rdrop_exp.launch.process import Worker
-from rdrop_exp.launch.slots import Slot, free_memory
+from rdrop_exp.launch.queue import Ledger
 
 TICK = 0.2  # seconds between looks at what sends no message: deaths, time-outs, other runners
 NEVER = float("inf")

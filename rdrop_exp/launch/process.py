@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp.launch.slots import Slot
+from rdrop_exp.launch.devices import Slot
 
 CODE = "import sys; sys.path[:] = {path!r}; from rdrop_exp.launch.worker import main; main({arguments})"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from rdrop_exp.claims import claim
+from rdrop_exp.launch.lock import claim
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:

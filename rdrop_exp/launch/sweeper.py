@@ -61,8 +61,8 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan and launch; exits with code 1 after a list of what failed, `SweepError` for what cannot be planned."""
+        from rdrop_exp.launch.eta import summary
         from rdrop_exp.launch.grids import listing
-        from rdrop_exp.launch.outlook import summary
 
         assert self.launcher is not None
         if self.options.sweep == "":
@@ -81,8 +81,8 @@ class GridSweeper(Sweeper):
 
     def plan(self, arguments: list[str]) -> Any:
         """The plan of these command line overrides, and the texts of the named sweep (title, baseline, ...)."""
-        from rdrop_exp.launch.grammar import Reader
         from rdrop_exp.launch.grids import Sweep, combinations, combine, read_sweep
+        from rdrop_exp.launch.overrides import Reader
         from rdrop_exp.launch.plan import Planner
 
         assert self.hydra_context is not None

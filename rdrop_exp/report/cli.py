@@ -62,9 +62,9 @@ def _run(given: argparse.Namespace) -> None:
         table.print_report(report, table.terminal(), given.top)
     page = given.page or (None if printed or given.no_page else given.folders[0] / "report.html")
     if page or given.wandb:
-        from rdrop_exp.report.page import build
+        from rdrop_exp.report.page import build_page
 
-        html = build(report)
+        html = build_page(report)
         if page:
             page.write_text(html, encoding="utf-8")
             print(f"Page: {page}", file=sys.stderr if printed else sys.stdout)

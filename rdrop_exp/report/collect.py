@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp.schema import OptionError
+from rdrop_exp.config.schema import OptionError
 
 STATUSES = ("finished", "running", "stopped", "failed", "damaged", "empty")
 """In the order in which one of two copies of a trial is preferred."""
@@ -182,7 +182,7 @@ def _group_and_options(text: str) -> tuple[str, dict[str, Any]]:
 
     import yaml  # type: ignore[import-untyped]
 
-    from rdrop_exp.config import canonical, from_dict, identity
+    from rdrop_exp.config.identity import canonical, from_dict, identity
 
     try:
         values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -213,7 +213,7 @@ def _progress(path: str) -> float | None:
 def _held(folder: str) -> bool | None:
     """Whether some process runs the trial; None where this machine cannot look."""
     try:
-        from rdrop_exp.claims import held
+        from rdrop_exp.launch.lock import held
 
         return held(folder)
     except (ImportError, OSError):  # a system without such locks, a folder that may only be read

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rdrop_exp.report import missing, statistics
+from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.report import caveats, statistics
 from rdrop_exp.report.collect import STATUSES, Trial, collect
 from rdrop_exp.report.groups import Group, Setting, settings
 from rdrop_exp.report.metric import Metric, choose_metric
-from rdrop_exp.schema import OptionError, nearest
 
 LEVEL = 0.05
 
@@ -146,7 +146,7 @@ def compare(setting: Setting, metric: Metric, baseline: str = "") -> Comparison:
             "There is no test measure: differences are on validation, where the best was selected, and so too good."
         )
     made = Comparison(setting=setting, metric=metric, measure=measure, rows=rows, baseline=base, notes=notes)
-    made.notes += missing.notes(made)
+    made.notes += caveats.notes(made)
     return made
 
 

@@ -5,8 +5,8 @@ import io
 import json
 from typing import Any
 
-from rdrop_exp.report.answer import answers
 from rdrop_exp.report.compare import Comparison, Report, Row
+from rdrop_exp.report.conclusion import answers
 from rdrop_exp.report.groups import plain
 
 

@@ -77,8 +77,8 @@ def flatten(options: dict[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _no_difference() -> frozenset[str]:
-    from rdrop_exp.config import Options
-    from rdrop_exp.schema import runtime_fields
+    from rdrop_exp.config.options import Options
+    from rdrop_exp.config.schema import runtime_fields
 
     names = {".".join(path) for path in runtime_fields(Options)}
     return frozenset(names - {"regularizer.name"} | {"seed"})

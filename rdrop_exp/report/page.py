@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from rdrop_exp.report import figures
-from rdrop_exp.report.answer import halves, status_line
 from rdrop_exp.report.compare import Comparison, Report
+from rdrop_exp.report.conclusion import halves, status_line
 from rdrop_exp.report.export import finite, records
 from rdrop_exp.report.groups import plain
 from rdrop_exp.report.table import as_markdown, duration
@@ -22,7 +22,7 @@ PROBLEMS = 500
 """Trials that the page lists one by one."""
 
 
-def build(report: Report, watch: float = 0.0, data: str = "") -> str:
+def build_page(report: Report, watch: float = 0.0, data: str = "") -> str:
     """The page. `watch`: seconds between its looks for news at data.json beside it; 0: it never asks for anything.
 
     `data`: the report's payload as JSON, where it is at hand.

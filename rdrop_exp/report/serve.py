@@ -6,9 +6,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report import page
 from rdrop_exp.report.compare import Report
-from rdrop_exp.schema import OptionError
 
 PORT = 8317
 SECONDS = 5.0
@@ -43,7 +43,7 @@ class Live:
 
     def html(self) -> str:
         data = self.data()
-        return page.build(self._report, watch=self._seconds, data=data)
+        return page.build_page(self._report, watch=self._seconds, data=data)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from rdrop_exp.report.answer import answers, status_line
 from rdrop_exp.report.compare import Comparison, Report, Row, Summary
+from rdrop_exp.report.conclusion import answers, status_line
 from rdrop_exp.report.metric import Metric, interval, number, signed
 
 if TYPE_CHECKING:

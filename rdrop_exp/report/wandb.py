@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-from rdrop_exp.report.answer import answers
 from rdrop_exp.report.compare import Comparison, Report
+from rdrop_exp.report.conclusion import answers
 from rdrop_exp.report.export import finite, records
 
 SECONDS = 180.0
@@ -60,7 +60,7 @@ def _start(report: Report, name: str, folder: Path) -> tuple[Any, str]:
     """A run, and why it is offline (empty: it is not)."""
     import wandb
 
-    from rdrop_exp.tracking import has_key
+    from rdrop_exp.train.tracking import has_key
 
     project, entity = place(report)
 

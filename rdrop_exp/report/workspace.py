@@ -4,9 +4,9 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.compare import Report
 from rdrop_exp.report.wandb import first_line, place
-from rdrop_exp.schema import OptionError
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def save_workspace(report: Report) -> str:
     """Save the workspace on the server; returns its address."""
-    from rdrop_exp.tracking import has_key
+    from rdrop_exp.train.tracking import has_key
 
     workspace = build_workspace(report)
     if not has_key():

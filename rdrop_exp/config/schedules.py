@@ -1,0 +1,100 @@
+"""Pure functions of the optimizer step: how much of the full drop rate acts, and the learning rate.
+
+Stateless, so that resuming is exact. Steps count from 0. Sources: early, late, increasing and decreasing, Liu et al.
+2023 (arXiv 2303.01500) section 4; curriculum, Morerio et al. 2017 (arXiv 1703.06229) equation 2; annealed, its mirror.
+"""
+
+import math
+from collections.abc import Callable
+
+from rdrop_exp.config.options import Regularizer, Schedule
+from rdrop_exp.config.schema import OptionError
+
+
+def _fall(ramp: str, t: int, length: int) -> float:
+    """1 at t = 0 down to 0 at t = length - 1 (numpy's linspace, or half a cosine over it); constant: 1 throughout."""
+    if ramp == "constant" or length < 2:
+        return 1.0
+    x = min(t / (length - 1), 1.0)
+    return 1.0 - x if ramp == "linear" else 0.5 * (1.0 + math.cos(math.pi * x))
+
+
+def early(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    return _fall(r.ramp, t, cutoff) if t < cutoff else 0.0
+
+
+def late(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    if t < cutoff:
+        return 0.0
+    return 1.0 if r.ramp == "constant" else 1.0 - _fall(r.ramp, t - cutoff, total - cutoff)
+
+
+def increasing(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    return 1.0 - _fall("linear", t, total)
+
+
+def decreasing(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    return _fall("linear", t, total)
+
+
+def curriculum(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    return 1.0 - math.exp(-r.gamma * t)
+
+
+def annealed(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    return math.exp(-r.gamma * t)
+
+
+WHEN: dict[str, Callable[[Regularizer, int, int, int], float]] = {
+    "never": lambda r, t, cutoff, total: 0.0,
+    "always": lambda r, t, cutoff, total: 1.0,
+    "early": early,
+    "late": late,
+    "increasing": increasing,
+    "decreasing": decreasing,
+    "curriculum": curriculum,
+    "annealed": annealed,
+}
+"""Name → (options, step, cutoff step, total steps) → share of the full rate in 0..1."""
+
+
+def cutoff_step(r: Regularizer, steps_per_epoch: int, total: int) -> int:
+    """The step at which early noise ends or late noise begins, rounded to a whole one."""
+    if r.cutoff_share is not None:
+        return round(r.cutoff_share * total)
+    return round((r.cutoff_epoch or 0.0) * steps_per_epoch)
+
+
+def noise_share(r: Regularizer, step: int, steps_per_epoch: int, total: int) -> float:
+    """Share of the full drop rate that acts at `step`, in 0..1; every rate of the model is multiplied by it."""
+    return WHEN[r.when](r, step, cutoff_step(r, steps_per_epoch, total), total)
+
+
+def learning_rate(s: Schedule, step: int, steps_per_epoch: int, total: int) -> float:
+    """Learning rate at `step` as a share of the base: linear warm-up from 1/warm-up to 1, then the chosen shape."""
+    warmup = s.warmup_steps if s.warmup_steps is not None else round(s.warmup_epochs * steps_per_epoch)
+    if step < warmup:
+        return (step + 1) / warmup
+    if s.shape == "constant":
+        return 1.0
+    if s.shape == "step":
+        return float(s.step_factor ** (step // (s.step_epochs * steps_per_epoch)))
+    x = (step - warmup) / max(total - warmup, 1)
+    fall = 1.0 - x if s.shape == "linear" else 0.5 * (1.0 + math.cos(math.pi * x))
+    return s.final + (1.0 - s.final) * fall
+
+
+def check_length(r: Regularizer, steps_per_epoch: int, total: int) -> None:
+    """Refuse a cutoff that training, as long as it turns out to be, does not reach, rounds away or ends at."""
+    cutoff = cutoff_step(r, steps_per_epoch, total)
+    if r.cutoff_epoch is not None and not 0 < cutoff <= total:
+        raise OptionError(
+            f"regularizer.cutoff_epoch={r.cutoff_epoch:g} is step {cutoff} of {total}: set it between"
+            f" {1 / steps_per_epoch:.2g} and {total / steps_per_epoch:g} epochs"
+        )
+    telling = (0, min(cutoff, total - 1), total - 1)
+    if r.when != "never" and not any(noise_share(r, t, steps_per_epoch, total) > 0 for t in telling):
+        where = f", whose cutoff is step {cutoff}" if r.when in ("early", "late") else ""
+        raise OptionError(
+            f"regularizer.when={r.when} never acts in {total} steps{where}: move the cutoff or train longer"
+        )

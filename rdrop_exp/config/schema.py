@@ -1,0 +1,135 @@
+"""Strict conversion of nested plain values into dataclasses: types, ranges and names, refused in one sentence."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union
+
+RUNTIME = "runtime"
+"""Marks an option that cannot change a trial's result, and so is no part of its identity."""
+
+
+class OptionError(ValueError):
+    """An option that cannot be used; the message is one sentence for the user."""
+
+    option_error = True  # how launchers that know nothing of options see that a retry is pointless
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number; `open_left` and `open_right` exclude the bound itself."""
+
+    low: float
+    high: float | None = None
+    open_left: bool = False
+    open_right: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_left else value >= self.low
+        below = self.high is None or (value < self.high if self.open_right else value <= self.high)
+        return above and below  # False for nan
+
+    def __str__(self) -> str:
+        words = [f"{'above' if self.open_left else 'at least'} {self.low:g}"]
+        if self.high is not None:
+            words.append(f"{'below' if self.open_right else 'at most'} {self.high:g}")
+        return " and ".join(words)
+
+
+def nearest(word: str, among: typing.Iterable[str]) -> str:
+    """The most similar of `among`, as a question to append to a message; or the whole list where it is short."""
+    among = sorted(among)
+    longer = [a for a in among if word and a.startswith(word)]
+    close = [min(longer, key=len)] if longer else difflib.get_close_matches(word, among, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there is {', '.join(among)}" if 0 < len(among) <= 30 else ""
+
+
+def unwrap(hint: Any) -> tuple[Any, Range | None, bool]:
+    """The plain type of a field's hint, its range, and whether it is marked RUNTIME."""
+    if typing.get_origin(hint) is not Annotated:
+        return hint, None, False
+    plain, *notes = typing.get_args(hint)
+    bounds = next((note for note in notes if isinstance(note, Range)), None)
+    return plain, bounds, RUNTIME in notes
+
+
+def hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def from_plain(cls: Any, values: Any, path: str = "") -> Any:
+    """An instance of dataclass `cls` from a dictionary; unknown names, wrong types and ranges raise `OptionError`."""
+    if not isinstance(values, dict):
+        raise OptionError(f"{path}={values} is one value, but {path} is a group of options{nearest('', hints(cls))}")
+    known = hints(cls)
+    prefix = f"{path}." if path else ""
+    for key in values:
+        if key not in known:
+            raise OptionError(f"{prefix}{key} is not an option{nearest(f'{prefix}{key}', [prefix + k for k in known])}")
+    return cls(**{key: convert(known[key], value, prefix + key) for key, value in values.items()})
+
+
+def convert(hint: Any, value: Any, path: str) -> Any:
+    """`value` as the hint wants it (an int becomes a float), or `OptionError` naming `path`."""
+    hint, bounds, _ = unwrap(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_plain(hint, value, path)
+    choices = (
+        typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is Union else (hint,)
+    )
+    for choice in choices:
+        fits, converted = _fit(choice, value)
+        if fits:
+            if bounds is not None and converted is not None and converted not in bounds:
+                raise OptionError(f"{path}={value} is out of range: it must be {bounds}")
+            return converted
+    if typing.get_origin(hint) is Literal:
+        raise OptionError(f"{path}={value} is not a choice{nearest(str(value), map(str, typing.get_args(hint)))}")
+    wanted = " or ".join(_describe(choice) for choice in choices)
+    limits = f" {bounds}" if bounds is not None else ""
+    raise OptionError(f"{path}={'null' if value is None else value} must be {wanted}{limits}")
+
+
+def _fit(hint: Any, value: Any) -> tuple[bool, Any]:
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return True, value
+    if hint is type(None):
+        return value is None, None
+    if hint is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number, float(value) if number else None
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool), value
+    if origin is Literal:
+        return value in typing.get_args(hint), value
+    if origin is list:
+        (item,) = typing.get_args(hint)
+        fitted = [_fit(item, v) for v in value] if isinstance(value, list | tuple) else [(False, None)]
+        return all(ok for ok, _ in fitted), [v for _, v in fitted]
+    if origin is dict:
+        return isinstance(value, dict), value
+    return isinstance(value, hint), value
+
+
+def _describe(hint: Any) -> str:
+    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+    if typing.get_origin(hint) is list:
+        return "a list"
+    return plain.get(hint, "a group of options such as {key: value}")
+
+
+def runtime_fields(cls: type, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Paths of the fields marked RUNTIME."""
+    found = []
+    for name, hint in hints(cls).items():
+        plain, _, runtime = unwrap(hint)
+        if runtime:
+            found.append((*path, name))
+        elif dataclasses.is_dataclass(plain):
+            found += runtime_fields(typing.cast(type, plain), (*path, name))
+    return found

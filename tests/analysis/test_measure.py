@@ -1,0 +1,249 @@
+"""Gradients of real trials: closed forms, no effect on training, exact resume, and what the options change."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rdrop_exp.analysis import minibatches
+from rdrop_exp.analysis.measure import Meter, Settings, flat, undisturbed
+from rdrop_exp.analysis.rebuild import create
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data.batch import Data, items, split
+from rdrop_exp.data.load import load_data
+from rdrop_exp.noise.install import Noise
+from rdrop_exp.runs.folder import trial_folder
+from rdrop_exp.seeds import mix
+from rdrop_exp.train import checkpoint, trial
+from rdrop_exp.train.loop import passes_at, reseed
+from tests.conftest import SMALL, VIT, Crash, crash_at_save, merged
+
+CPU = torch.device("cpu")
+
+
+def prepared(*values: dict[str, Any]) -> tuple[Options, Data]:
+    o = from_dict(merged(VIT, *values))
+    return o, load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=CPU)
+
+
+def meter(o: Options, data: Data, **settings: Any) -> Meter:
+    return Meter(o, *create(o, data.spec, CPU), data, CPU, Settings(**settings))
+
+
+def linear() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+
+def softmax_gradient(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Of the mean cross-entropy of a linear classifier: (p − y) xᵀ for the weights, p − y for the bias."""
+    x = images.flatten(1)
+    residual = network(images).softmax(-1) - nn.functional.one_hot(labels, 10)
+    return torch.cat([(residual.T @ x / len(x)).flatten(), residual.mean(0)]).detach()
+
+
+def test_a_linear_model_on_two_points() -> None:
+    o, data = prepared({"dataset": {"repeat_batch": True}, "optimizer": {"batch_size": 2}})
+    network = linear()
+    (two,) = minibatches.whole(o, data, 2)
+    one, other = (softmax_gradient(network, two.inputs[i : i + 1], two.targets[i : i + 1]) for i in (0, 1))
+    found = Meter(o, network, Noise([]), data, CPU, Settings(batches=9, batch_size=1)).at(0)
+    g = found.gradient
+    assert g.full_norm == pytest.approx(float(((one + other) / 2).norm()), rel=1e-5)
+    picks = [int(b.targets) == int(two.targets[0]) for b in minibatches.mini_batches(o, data, 9, 1, 0, augment=False)]
+    assert 0 < sum(picks) < 9
+    assert two.targets[0] != two.targets[1]
+    apart = 2 * sum(picks) * (9 - sum(picks)) / (9 * 8)  # share of the pairs that are of both points
+    cosine = float(one @ other / (one.norm() * other.norm()))
+    assert g.direction_variance.value == pytest.approx(apart * (1 - cosine) / 2, abs=1e-6)
+    assert g.norm.value == pytest.approx(sum(float((one if p else other).norm()) for p in picks) / 9, rel=1e-5)
+
+
+def test_the_full_gradient_is_that_of_the_whole_training_set() -> None:
+    o, data = prepared({"optimizer": {"batch_size": 100}, "dataset": {"crop": 2, "erase": 0.5}})
+    network = linear()
+    (everything,) = minibatches.whole(o, data, 10_000)
+    assert len(everything.targets) == data.sizes["train"]
+    expected = softmax_gradient(network, everything.inputs, everything.targets)
+    found = Meter(o, network, Noise([]), data, CPU, Settings(batches=4, batch_size=10_000, augment=False)).at(0)
+    assert found.gradient.full_norm == pytest.approx(float(expected.norm()), rel=1e-5)
+    assert found.batch_size == data.sizes["train"]
+    assert found.gradient.direction_error.value == pytest.approx(0, abs=1e-6)
+    assert found.gradient.variance == pytest.approx(0, abs=1e-9)
+    augmented = Meter(o, network, Noise([]), data, CPU, Settings(batches=4, batch_size=10_000)).at(0)
+    assert augmented.gradient.full_norm == found.gradient.full_norm
+    assert augmented.gradient.direction_error.value > 1e-3
+
+
+def test_streamed_data_give_the_same_whole_set_and_independent_batches() -> None:
+    (o, resident), (_, streamed) = (
+        prepared({"dataset": {"resident": resident, "workers": 0, "limit": 3, "scale": [1.0, 1.0]}})
+        for resident in (True, False)
+    )
+    for one, other in zip(minibatches.whole(o, resident, 100), minibatches.whole(o, streamed, 100), strict=True):
+        assert torch.equal(one.targets, other.targets)
+        assert torch.allclose(one.inputs, other.inputs, atol=1e-5)
+    counts = [len(batch.targets) for batch in minibatches.whole(o, resident, 100)]
+    assert counts == [100, 100, 100]  # dataset.limit
+    for augment in (True, False):
+        one, other = (list(minibatches.mini_batches(o, data, 2, 30, 5, augment)) for data in (resident, streamed))
+        assert [b.targets.tolist() for b in one] == [b.targets.tolist() for b in other]
+        assert len(one) == 2
+
+
+def test_label_smoothing_is_part_of_the_loss_also_without_augmentation() -> None:
+    o, data = prepared({"dataset": {"label_smoothing": 0.2, "crop": 1}})
+    batch = next(minibatches.mini_batches(o, data, 1, 8, 0, augment=False))
+    assert batch.targets.shape == (8, 10)
+    assert batch.targets.max() == pytest.approx(0.82)
+
+
+def test_mini_batches_are_drawn_alone_and_named_by_seed_and_step() -> None:
+    o, data = prepared({"dataset": {"crop": 2}})
+    draw = [[b.inputs for b in minibatches.mini_batches(o, data, 3, 50, step, augment=True)] for step in (0, 0, 7)]
+    assert all(torch.equal(a, b) for a, b in zip(draw[0], draw[1], strict=True))
+    assert not torch.equal(draw[0][0], draw[2][0])
+    assert not torch.equal(draw[0][0], draw[0][1])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"regularizer": {"dropout": 0.3, "drop_path": 0.2, "alpha": 0.7}, "dataset": {"mixup": 0.5}},
+        {"regularizer": {"dropout": 0.3, "alpha": 0.7, "passes": 3, "second_dropout": 0.1}},
+        {"peer": {"name": "test_resnet"}, "regularizer": {"alpha": 0.6}},
+    ],
+    ids=str,
+)
+def test_it_is_the_gradient_that_training_steps_along(tmp_path: Path, values: dict[str, Any]) -> None:
+    plain = {"name": "momentum", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 64, "accumulate": 2}
+    steps = {"shape": "constant", "steps": 1}
+    o, data = prepared({"optimizer": plain, "schedule": steps, "select": "last", "output_dir": str(tmp_path)}, values)
+    assert trial.run(o) is not None
+    saved = checkpoint.load(trial_folder(o), CPU)
+    assert saved is not None
+    made = meter(o, data)
+    share, tied, copies = passes_at(o, made.noise, 0, data.steps_per_epoch, 1)
+    batch = next(data.train(0))
+    reseed(CPU, mix(o.seed, "step", 0))
+    made.noise.set(share, copies)
+    with undisturbed(made.network):
+        found = made.gradient(split(batch, 2), copies, tied, items(batch))
+    made.network.load_state_dict(saved["model"])
+    assert torch.allclose(made.initial - flat(made.parameters), found, atol=2e-6)
+    assert found.norm() > 0.01
+
+
+def test_noise_off_is_exact() -> None:
+    noisy, data = prepared({"regularizer": {"dropout": 0.5, "drop_path": 0.3, "alpha": 1.0}})
+    clean, _ = prepared()
+    off = meter(noisy, data, batches=4, share=0.0, loss="task").at(3)
+    none = meter(clean, data, batches=4).at(3)
+    on = meter(noisy, data, batches=4).at(3)
+    assert off.gradient == none.gradient
+    assert off.share == none.share == 0.0
+    assert on.share == 1.0
+    assert on.gradient.full_norm == none.gradient.full_norm
+    assert on.gradient.direction_error.value > none.gradient.direction_error.value
+
+
+def test_noise_and_loss_are_those_of_the_step() -> None:
+    r = {"dropout": 0.2, "alpha": 1.0, "every": 2, "when": "early", "cutoff_epoch": 1, "ramp": "linear"}
+    o, data = prepared({"regularizer": r})
+    made = meter(o, data, batches=2)
+    found = [made.at(step) for step in (0, 1, data.steps_per_epoch)]
+    assert [f.share for f in found] == [1.0, pytest.approx(1 - 1 / (data.steps_per_epoch - 1)), 0.0]
+    assert [f.consistency for f in found] == [True, False, False]
+    task = meter(o, data, batches=2, loss="task").at(0)
+    assert not task.consistency
+    assert task.gradient.norm.value != pytest.approx(found[0].gradient.norm.value, rel=1e-3)
+
+
+def test_an_analysis_leaves_the_network_as_it_was() -> None:
+    o, data = prepared(SMALL, {"regularizer": {"dropout": 0.2}})
+    made = meter(o, data, batches=2)
+    made.network.eval()
+    before = {k: v.clone() for k, v in made.network.state_dict().items()}
+    first = made.at(0)
+    assert any("running_mean" in name for name in before)
+    assert all(torch.equal(v, before[k]) for k, v in made.network.state_dict().items())
+    assert not any(module.training for module in made.network.modules())
+    assert all(p.grad is None for p in made.parameters)
+    assert made.at(0).gradient == first.gradient
+
+
+def test_distance_is_from_the_initial_weights() -> None:
+    o, data = prepared()
+    made = meter(o, data, batches=2)
+    assert made.at(0).distance == 0
+    with torch.no_grad():
+        for p in made.parameters:
+            p.mul_(1.5)
+    assert made.at(0).relative_distance == pytest.approx(0.5)
+
+
+def test_an_odd_batch_does_not_go_with_mixup() -> None:
+    o, data = prepared({"dataset": {"mixup": 0.5}})
+    with pytest.raises(OptionError, match="a batch size of 7 is odd"):
+        meter(o, data, batch_size=7)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_other_arithmetic(precision: str) -> None:
+    o, data = prepared({"precision": precision, "regularizer": {"dropout": 0.1}})
+    single, _ = prepared({"regularizer": {"dropout": 0.1}})
+    found, expected = (meter(x, data, batches=2).at(0).gradient.norm.value for x in (o, single))
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+# -- while training ---------------------------------------------------------------------------------------------------
+def both(folder: Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Rows of training and of analyses, without times."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [{k: v for k, v in line.items() if k not in ("images_per_second", "analysis/seconds")} for line in lines]
+    return [r for r in lines if "lr" in r], [r for r in lines if "lr" not in r]
+
+
+@pytest.mark.parametrize("base", [VIT, SMALL], ids=["vit", "resnet"])
+@pytest.mark.parametrize("regularizer", [{}, {"dropout": 0.2, "alpha": 1.0}], ids=["none", "rdrop"])
+def test_analysis_changes_nothing_of_a_trial(tmp_path: Path, base: dict[str, Any], regularizer: dict[str, Any]) -> None:
+    values = merged(base, {"regularizer": regularizer, "dataset": {"mixup": 0.5}, "optimizer": {"ema": 0.9}})
+    without = from_dict(merged(values, {"output_dir": str(tmp_path / "without")}))
+    watched = {"analysis": {"every": 6, "batches": 3}, "output_dir": str(tmp_path / "with")}
+    with_ = from_dict(merged(values, watched))
+    expected, found = trial.run(without), trial.run(with_)
+    assert expected is not None
+    assert found is not None
+    assert found["metrics"] == expected["metrics"]
+    assert found["identity"] == expected["identity"]
+    (rows, none), (same, analyses) = both(trial_folder(without)), both(trial_folder(with_))
+    assert rows == same
+    assert none == []
+    assert [row["step"] for row in analyses] == [0, 6, 12, 18]
+    names = {"gradient_norm", "direction_variance", "direction_error", "model_distance", "squared_bias", "variance"}
+    names |= {"noise_share", "inconsistency", "divergence", "ece", "ece_mc", "direction_error_low", "relative_distance"}
+    assert {f"analysis/{name}" for name in names} <= analyses[1].keys()
+    assert analyses[0]["analysis/model_distance"] == 0 < analyses[1]["analysis/model_distance"]
+    assert analyses[1]["analysis/inconsistency"] > 0
+
+
+@pytest.mark.parametrize("at", [5, 6, 7])
+def test_going_on_gives_the_same_analyses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    watched = {"analysis": {"every": 6, "batches": 3}, "checkpoint_seconds": 0, "regularizer": {"dropout": 0.2}}
+    through = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "through")}))
+    stopped = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "stopped")}))
+    expected = trial.run(through)
+    crash_at_save(monkeypatch, at)
+    with pytest.raises(Crash):
+        trial.run(stopped)
+    found = trial.run(stopped)
+    assert expected is not None
+    assert found is not None
+    assert found["metrics"] == expected["metrics"]
+    assert both(trial_folder(stopped)) == both(trial_folder(through))

@@ -1,0 +1,201 @@
+"""Options: strict conversion, canonical form, identity, names."""
+
+import ast
+import dataclasses
+import inspect
+from typing import Any
+
+import pytest
+import yaml
+
+from rdrop_exp.config import options
+from rdrop_exp.config.identity import canonical, from_dict, identity, readable_name
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schema import OptionError, Range, nearest, runtime_fields
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"regularizer": {"alhpa": 1}}, "regularizer.alhpa is not an option; did you mean regularizer.alpha?"),
+        ({"x": 1}, "x is not an option; there is"),
+        ({"regularizer": {"alpha": "high"}}, "regularizer.alpha=high must be a number at least 0"),
+        (
+            {"regularizer": {"dropout": 1.5}},
+            "regularizer.dropout=1.5 is out of range: it must be at least 0 and below 1",
+        ),
+        ({"regularizer": {"dropout": float("nan")}}, "regularizer.dropout=nan is out of range"),
+        ({"regularizer": {"when": "erly"}}, "regularizer.when=erly is not a choice; did you mean early?"),
+        ({"schedule": {"epochs": 0}}, "schedule.epochs=0 is out of range: it must be at least 1"),
+        ({"schedule": {"epochs": 2.5}}, "schedule.epochs=2.5 must be a whole number"),
+        ({"schedule": {"epochs": True}}, "schedule.epochs=True must be a whole number"),
+        ({"seed": None}, "seed=null must be a whole number"),
+        ({"model": 3}, "model=3 is one value, but model is a group of options"),
+        ({"dataset": {"mean": [0.5, "a"]}}, "dataset.mean=[0.5, 'a'] must be a list or null"),
+        ({"regularizer": {"dropout": 0.1, "when": "early"}}, "regularizer.when=early needs regularizer.cutoff_epoch"),
+        ({"regularizer": {"alpha": 0.5}}, "regularizer.alpha=0.5 has no noise to act on"),
+        (
+            {"regularizer": {"dropout": 0.1, "when": "late", "cutoff_epoch": 31}},
+            "regularizer.cutoff_epoch=31 lies beyond the last epoch: set it to at most schedule.epochs=30",
+        ),
+        ({"optimizer": {"batch_size": 10, "accumulate": 4}}, "optimizer.accumulate=4 does not divide"),
+    ],
+)
+def test_bad_options_are_refused_in_one_sentence(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as error:
+        from_dict(values)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_defaults_are_valid_and_round_trip() -> None:
+    options = from_dict({})
+    assert options == Options()
+    assert from_dict(dataclasses.asdict(options)) == options
+
+
+def test_whole_numbers_become_floats() -> None:
+    assert identity(from_dict({"regularizer": {"dropout": 0.1, "alpha": 1}})) == identity(
+        from_dict({"regularizer": {"dropout": 0.1, "alpha": 1.0}})
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"when": "never"}, {"when": "never", "alpha": 0.5, "dropout": 0.2, "cutoff_epoch": 3.0}),
+        ({"dropout": 0.1}, {"dropout": 0.1, "passes": 4, "every": 3, "stop_gradient": True, "second_dropout": 0.3}),
+        ({"dropout": 0.1}, {"dropout": 0.1, "cutoff_epoch": 3, "ramp": "linear", "gamma": 0.5, "profile": "constant"}),
+        ({"drop_path": 0.1}, {"drop_path": 0.1, "sites": "rdrop"}),
+        (
+            {"dropout": 0.1, "when": "early", "cutoff_epoch": 15},
+            {"dropout": 0.1, "when": "early", "cutoff_share": 0.5},
+        ),
+        ({"dropout": 0.1, "alpha": 1.0}, {"dropout": 0.1, "alpha": 1.0, "second_dropout": 0.1}),
+    ],
+)
+def test_options_that_cannot_matter_do_not_change_the_identity(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert identity(from_dict({"regularizer": one})) == identity(from_dict({"regularizer": other}))
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if dataclasses.is_dataclass(value):
+        return [leaf for f in dataclasses.fields(value) for leaf in _leaves(getattr(value, f.name), (*path, f.name))]
+    return [path]
+
+
+BASE: dict[str, Any] = {
+    "peer": {"name": "resnet18"},
+    "dataset": {"name": "image_csv"},
+    "regularizer": {"dropout": 0.1, "drop_path": 0.1, "second_dropout": 0.2, "alpha": 1.0},
+}
+NEEDS = {  # what makes an option matter
+    "cutoff_epoch": {"regularizer": {"when": "early", "cutoff_epoch": 1.0, "ramp": "linear"}},
+    "ramp": {"regularizer": {"when": "early", "cutoff_epoch": 1.0}},
+    "cutoff_share": {"regularizer": {"when": "early", "cutoff_share": 0.1}, "schedule": {"steps": 100}},
+    "gamma": {"regularizer": {"when": "annealed"}},
+    "final": {"schedule": {"shape": "linear"}},
+    "step_epochs": {"schedule": {"shape": "step"}},
+    "step_factor": {"schedule": {"shape": "step"}},
+}
+STREAMED = ("scale", "rand_augment", "color_jitter", "interpolation")
+OTHER = {
+    "when": "annealed", "ramp": "cosine", "shape": "linear", "profile": "constant", "precision": "bf16",
+    "select": "last", "divergence": "mse", "interpolation": "random", "scale": [0.5, 1.0], "image_size": 40,
+    "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5,
+    "passes": 3, "second_dropout": 0.4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", _leaves(Options()), ids=".".join)
+def test_every_option_that_can_change_a_result_is_part_of_the_identity(path: tuple[str, ...]) -> None:
+    """Changing any option changes the identity, unless it is marked as one that cannot change a result."""
+    from tests.conftest import merged
+
+    name = path[-1]
+    values = merged(BASE, NEEDS.get(name, {}), {"dataset": {"resident": name not in STREAMED}})
+    if name in ("passes", "second_dropout"):
+        values = merged(values, {"peer": {"name": ""}})
+    options, changed = from_dict(values), from_dict(values)
+    part = changed
+    for key in path[:-1]:
+        part = getattr(part, key)
+    value = getattr(part, name)
+    if name in OTHER:
+        value = OTHER[name]
+    else:
+        value = not value if isinstance(value, bool) else value + 1 if isinstance(value, int | float) else f"{value}x"
+    setattr(part, name, value)
+    runtime = [".".join(p) for p in runtime_fields(Options)]
+    matters = not any(".".join(path) == r or ".".join(path).startswith(r + ".") for r in runtime)
+    assert (identity(options) != identity(changed)) == matters
+
+
+def test_reset_options_are_named() -> None:
+    reset = canonical(from_dict({"regularizer": {"when": "never", "alpha": 0.5}}))[1]
+    assert reset == ["regularizer.alpha"]
+
+
+def test_canonical_form_is_its_own_canonical_form() -> None:
+    o = canonical(from_dict({"regularizer": {"dropout": 0.1, "when": "early", "cutoff_share": 0.5, "passes": 5}}))[0]
+    again, reset = canonical(o)
+    assert again == o
+    assert reset == []
+
+
+def test_seed_is_all_that_tells_trials_of_a_group_apart() -> None:
+    a, b = from_dict({"seed": 0}), from_dict({"seed": 1})
+    assert identity(a) != identity(b)
+    assert identity(a, seeded=False) == identity(b, seeded=False)
+
+
+def test_readable_name() -> None:
+    r = {"dropout": 0.1, "when": "early", "cutoff_epoch": 5.0}
+    assert readable_name(from_dict({"regularizer": r})) == "digits-vit_tiny_patch16_224-early_dropout-p0.1-until5-s0"
+    peer = {"name": "resnet50", "label": "r50"}
+    assert readable_name(from_dict({"peer": peer, "regularizer": {"alpha": 0.5}})) == (
+        "digits-vit_tiny_patch16_224+r50-mutual-a0.5-s0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "name"),
+    [
+        ({}, "none"),
+        ({"dropout": 0.1}, "dropout"),
+        ({"drop_path": 0.1, "when": "late", "cutoff_epoch": 1}, "late_stochastic_depth"),
+        ({"dropout": 0.1, "alpha": 1}, "rdrop"),
+        ({"drop_path": 0.1, "alpha": 1, "when": "early", "cutoff_epoch": 1}, "rdrop_early_stochastic_depth"),
+        ({"dropout": 0.1, "drop_path": 0.1, "alpha": 1}, "rdrop_stochastic_depth"),
+        ({"dropout": 0.1, "drop_path": 0.1}, "dropout_stochastic_depth"),
+        ({"dropout": 0.1, "name": "mine"}, "mine"),
+        ({"dropout": 0.1, "name": "mine", "when": "never"}, "none"),
+    ],
+)
+def test_a_regularizer_is_called_after_what_it_does(regularizer: dict[str, Any], name: str) -> None:
+    assert canonical(from_dict({"regularizer": regularizer}))[0].regularizer.name == name
+
+
+def test_presets_are_called_as_their_files_are() -> None:
+    for path in (ROOT / "conf/regularizer").glob("*.yaml"):
+        values = {"regularizer": yaml.safe_load(path.read_text().replace("1e-3", "0.001"))}
+        peer = {"peer": {"name": "resnet18"}} if path.stem == "mutual" else {}
+        assert path.stem.startswith(canonical(from_dict(values | peer))[0].regularizer.name), path.name
+
+
+def test_every_option_has_a_docstring() -> None:
+    tree = ast.parse(inspect.getsource(options))
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for here, below in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(here, ast.AnnAssign):
+                assert isinstance(below, ast.Expr), f"{node.name}.{ast.unparse(here.target)}"
+
+
+def test_nearest_and_range() -> None:
+    assert nearest("rdorp", ["rdrop", "none"]) == "; did you mean rdrop?"
+    assert nearest("resnet5", ["resnet50", "xresnet5"]) == "; did you mean resnet50?"
+    assert 0.0 in Range(0, 1)
+    assert 1.0 not in Range(0, 1, open_right=True)

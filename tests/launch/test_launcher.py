@@ -1,0 +1,324 @@
+"""The runner: trials on slots, isolated from each other, tried again, skipped where finished, stopped without loss."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+
+from rdrop_exp.launch.protocol import progress
+from tests.launch.foreign import CONFIG, App
+
+TRIES = """
+with open(folder / "tries", "a") as file:
+    file.write(f"{os.getpid()}\\n")
+tries = len((folder / "tries").read_text().split())
+"""
+
+TROUBLE = (
+    TRIES
+    + """
+if cfg.x == "raises" or (cfg.x == "flaky" and tries == 1):
+    raise ValueError("broken on purpose")
+if cfg.x == "dies" and tries == 1:
+    os.kill(os.getpid(), 9)
+if cfg.x == "exits":
+    os._exit(3)
+if cfg.x == "memory" and cfg.accumulate < 2:
+    raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+if cfg.x == "option":
+    error = ValueError("x=option is not a choice; did you mean fine?")
+    error.option_error = True
+    raise error
+if cfg.x == "hangs":
+    time.sleep(60)
+print("said by", cfg.x, flush=True)
+os.system("echo said by a child")
+return [str(cfg.x), cfg.accumulate, tries]
+"""
+)
+
+STEPS = """
+state = folder / "checkpoint.pt"
+step = int(state.read_text()) if state.exists() else 0
+try:
+    while step < 200:
+        time.sleep(0.02)
+        step += 1
+        with open(folder / "steps", "a") as file:
+            file.write(f"{step} ")
+        with open(folder / "metrics.jsonl", "a") as file:
+            file.write('{"progress": %f}\\n' % (step / 200))
+finally:
+    state.write_text(str(step))
+return step
+"""
+
+
+def tries(app, out="out"):
+    """How often each trial was started, by its identity."""
+    return {path.parent.name: len(path.read_text().split()) for path in (app.folder / out).glob("*/tries")}
+
+
+def wait_for(condition, seconds=60):
+    """Wait until `condition()` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def test_every_kind_of_trouble_is_isolated_told_and_run_again(tmp_path):
+    app = App(tmp_path, TROUBLE)
+    words = ["x=fine,raises,flaky,dies,exits,memory,option,hangs", "hydra.launcher.accumulate_key=accumulate"]
+    done = app.run(*words, "hydra.launcher.timeout=2", "hydra.launcher.grace=5")
+    assert done.code == 1
+    results = {r.get("name", (r.get("value") or ["?"])[0]): r for r in app.results().values()}
+    finished = {name: r["value"] for name, r in results.items() if r["status"] == "finished"}
+    assert finished == {
+        "fine": ["fine", 1, 1],
+        "flaky": ["flaky", 1, 2],
+        "dies": ["dies", 1, 2],
+        "memory": ["memory", 2, 2],
+    }
+    failed = {name: r["error"] for name, r in results.items() if r["status"] == "failed"}
+    assert failed == {
+        "x=raises": "ValueError: broken on purpose",
+        "x=exits": "its process ended with exit code 3",
+        "x=option": "x=option is not a choice; did you mean fine?",
+        "x=hangs": "it ran past hydra.launcher.timeout=2 seconds",
+    }
+    for name, reason in failed.items():
+        assert f"failed: {name}: {reason}\n  log: {app.folder}/out/" in done.out
+    assert "4 of 8 trials failed" in done.err
+    assert "again: x=dies: its process was killed by SIGKILL" in done.out
+    assert (
+        "again: x=memory: RuntimeError: CUDA out of memory. Tried to allocate 20.00 GiB (tried with accumulate=1)"
+        in done.out
+    )
+    assert "again: x=option" not in done.out
+    log = next(p for p in (tmp_path / "out").glob("*/log.txt") if "x=fine" in p.read_text()).read_text()
+    assert "said by fine\nsaid by a child\n" in log
+    log = next(p for p in (tmp_path / "out").glob("*/log.txt") if "x=raises" in p.read_text()).read_text()
+    assert log.count("ValueError: broken on purpose") == 2
+
+    before = tries(app)
+    done = app.run("x=fine,raises,dies,option", "hydra.launcher.retries=0")
+    assert done.code == 1
+    again = {results_name: count - before[results_name] for results_name, count in tries(app).items()}
+    assert sorted(again.values()) == [0] * 6 + [1, 1]
+    assert "2 of 4 trials are finished already" in done.out
+
+
+def test_fail_fast_stops_at_the_first_failure(tmp_path):
+    app = App(tmp_path, TRIES + "if cfg.x == 0:\n    raise ValueError('no')\ntime.sleep(0.2)\nreturn cfg.x")
+    done = app.run("x=range(0,20)", "hydra.launcher.fail_fast=true", "hydra.launcher.retries=0")
+    assert done.code == 1
+    assert "failed: x=0: ValueError: no" in done.out
+    assert 1 <= len(tries(app)) < 20
+    assert "1 of 20 trials failed, " in done.err
+    assert "were not run" in done.err
+    assert done.err.count("failed") == 1
+
+
+def test_gpus_are_given_to_workers_one_each_and_threads_with_them(tmp_path):
+    body = (
+        'time.sleep(0.3)\nreturn [os.environ[k] for k in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")] + [os.getpid()]'
+    )
+    app = App(tmp_path, body)
+    pool = ["hydra.launcher.gpus=[3,5]", "hydra.launcher.per_gpu=2", "hydra.launcher.slots=null"]
+    done = app.run("x=range(0,12)", *pool, "hydra.launcher.threads=2")
+    assert done.code == 0
+    assert "4 slots" in done.out
+    seen = {tuple(value) for value in app.values()}
+    assert {gpu for gpu, _, _ in seen} == {"3", "5"}
+    assert {threads for _, threads, _ in seen} == {"2"}
+    workers = {pid: {gpu for gpu, _, p in seen if p == pid} for _, _, pid in seen}
+    assert len(workers) == 4
+    assert all(len(gpus) == 1 for gpus in workers.values())
+    assert sorted(gpu for gpus in workers.values() for gpu in gpus) == ["3", "3", "5", "5"]
+
+
+def test_workers_stay_warm_and_the_longest_trial_is_first(tmp_path):
+    app = App(tmp_path, "return [os.getpid(), time.time()]", CONFIG + "  sweeper: {describe: 'sized:describe'}\n")
+    (tmp_path / "sized.py").write_text(
+        "from rdrop_exp.launch import Trial\n"
+        "def describe(cfg):\n    return Trial(str(cfg.x), f'out/{cfg.x}', str(cfg.x), work=cfg.x)\n"
+        "def report(folders):\n    print('all:', *(f.rsplit('/')[-1] for f in folders))\n"
+    )
+    body = "import json\n(folder / 'result.json').write_text(json.dumps({'status': 'finished', 'value': time.time()}))"
+    app = App(tmp_path / "own", body + "\nreturn os.getpid()", CONFIG + "  sweeper: {describe: 'sized:describe'}\n")
+    (tmp_path / "own" / "sized.py").write_text((tmp_path / "sized.py").read_text())
+    done = app.run("x=2,9,4,1", "hydra.launcher.slots=1", "hydra.launcher.summary=sized:report")
+    assert done.code == 0
+    assert [line.split()[2] for line in done.out.splitlines() if "] finished" in line] == ["9", "4", "2", "1"]
+    assert "all: 2 9 4 1" in done.out
+    logs = "".join(path.read_text() for path in (tmp_path / "own" / "out").glob("*/log.txt"))
+    assert len({line.split(" pid ")[1].split(":")[0] for line in logs.splitlines() if line.startswith("# ")}) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_signal_stops_with_checkpoints_and_the_same_command_goes_on(tmp_path, number, code):
+    app = App(tmp_path, STEPS)
+    with app.start("seed=0,1") as process:
+        wait_for(lambda: len(list((tmp_path / "out").glob("*/steps"))) == 2)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does; the workers are not in this group
+        else:
+            process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == code, out
+    assert "stopped with 2 of 2 trials to do; the same command goes on" in out
+    assert all(int(path.read_text()) < 200 for path in (tmp_path / "out").glob("*/checkpoint.pt"))
+    done = app.run("seed=0,1")
+    assert done.code == 0
+    assert "2 to resume" in done.out
+    assert app.values() == [200, 200]
+    for path in (tmp_path / "out").glob("*/steps"):
+        assert path.read_text().split() == [str(i) for i in range(1, 201)]
+
+
+def test_a_second_ctrl_c_kills(tmp_path):
+    body = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n(folder / 'here').touch()\ntime.sleep(60)"
+    app = App(tmp_path, body)
+    with app.start("seed=0,1") as process:
+        wait_for(lambda: len(list((tmp_path / "out").glob("*/here"))) == 2)
+        process.send_signal(signal.SIGINT)
+        assert any("Ctrl-C again stops" in line for line in iter(process.stdout.readline, ""))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not app.results()
+
+
+def test_workers_stop_when_their_runner_is_killed(tmp_path):
+    app = App(tmp_path, STEPS.replace("200", "20000"))
+    with app.start("seed=0,1") as process:
+        wait_for(lambda: len(list((tmp_path / "out").glob("*/steps"))) == 2)
+        process.kill()
+        process.communicate(timeout=30)
+    wait_for(lambda: len(list((tmp_path / "out").glob("*/checkpoint.pt"))) == 2)
+    sizes = [path.stat().st_size for path in (tmp_path / "out").glob("*/steps")]
+    time.sleep(0.2)
+    assert sizes == [path.stat().st_size for path in (tmp_path / "out").glob("*/steps")]
+
+
+def test_two_runners_share_a_sweep(tmp_path):
+    app = App(tmp_path, TRIES + "time.sleep(0.15)\nreturn cfg.x")
+    words = ["x=range(0,12)", "hydra.launcher.slots=1"]
+    with app.start(*words) as first, app.start(*words) as second:
+        outs = [runner.communicate(timeout=60)[0] for runner in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outs
+    assert sorted(app.values()) == list(range(12))
+    assert set(tries(app).values()) == {1}
+    assert "by another runner" in "".join(outs)
+
+
+def test_what_another_runner_abandons_is_taken_over(tmp_path):
+    app = App(tmp_path, STEPS)
+    words = ["seed=0", "hydra.launcher.slots=1"]
+    with app.start(*words) as first:
+        wait_for(lambda: list((tmp_path / "out").glob("*/steps")))
+        with app.start(*words) as second:
+            time.sleep(0.5)
+            first.kill()
+            out, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, out
+    (steps,) = (tmp_path / "out").glob("*/steps")
+    assert steps.read_text().split() == [str(i) for i in range(1, 201)]
+
+
+def test_hydras_own_launchers_find_the_same_results(tmp_path):
+    app = App(tmp_path, TRIES + "print('hi')\nreturn cfg.x * 10 + cfg.seed")
+    found = {}
+    for launcher in ("slots", "basic", "joblib"):
+        words = ["x=1,2,1", "reg=none,drop", "reg.alpha=1,2", f"hydra.sweep.dir={launcher}"]
+        words += [f"hydra/launcher={launcher}"] if launcher != "slots" else []
+        words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+        done = app.run(*words)
+        assert done.code == 0, done.err
+        found[launcher] = {name: (r["status"], r["value"]) for name, r in app.results(launcher).items()}
+    assert app.run(*words, "hydra.sweep.dir=basic").code == 0  # joblib skips what basic has finished
+    assert all(set(tries(app, launcher).values()) == {1} for launcher in found)
+    assert found["slots"] == found["basic"] == found["joblib"]
+    assert len(found["slots"]) == 2 * 3
+
+
+def test_every_failure_under_another_launcher_is_told(tmp_path):
+    app = App(tmp_path, "raise ValueError(f'no {cfg.x}')")
+    done = app.run("x=1,2", "hydra/launcher=basic")
+    assert done.code == 1
+    assert "failed: x=1: ValueError: no 1" in done.err
+    assert "failed: x=2: ValueError: no 2" in done.err
+
+
+def test_another_sweeper_gets_its_returns_in_order_and_no_skipping(tmp_path):
+    app = App(tmp_path, TRIES + "return cfg.x")
+    for n in (1, 2):
+        done = app.run("x=3,1,2", "hydra/sweeper=basic")
+        assert done.code == 0, done.err
+        assert "3/3] finished" in done.out
+        assert tries(app) == {"0": n, "1": n, "2": n}
+    assert not app.results()
+
+
+def test_returns_come_in_the_order_of_the_plan(tmp_path, monkeypatch):
+    from rdrop_exp.launch import sweeper
+
+    seen = []
+    monkeypatch.setattr(
+        sweeper, "report_failures", lambda results, labels: seen.extend(zip(labels, results, strict=True))
+    )
+    app = App(tmp_path, "if cfg.x == 2:\n    raise KeyError('two')\nreturn {'x': cfg.x}")
+    app.run("x=1,2,3", "hydra.launcher.retries=0")
+    app.run("x=3,1")
+    assert [label for label, _ in seen] == ["x=1", "x=2", "x=3", "x=3", "x=1"]
+    results = [result for _, result in seen]
+    assert all(isinstance(result, JobReturn) for result in results)
+    assert [r.return_value for r in results if r.status == JobStatus.COMPLETED] == [{"x": i} for i in (1, 3, 3, 1)]
+    assert results[1].status == JobStatus.FAILED
+    assert results[0].cfg.x == 1
+    assert str(results[1]._return_value) == "KeyError: 'two'"
+
+
+def test_a_worker_that_cannot_start_ends_the_sweep_with_its_words(tmp_path):
+    app = App(tmp_path, "return 1")
+    (tmp_path / f"{app.name}.py").write_text(
+        (tmp_path / f"{app.name}.py").read_text() + "\nclass Odd:\n    def __reduce__(self): return (int, ('odd',))\n"
+    )
+    text = (tmp_path / f"{app.name}.py").read_text().replace("    return 1", "    return odd")
+    (tmp_path / f"{app.name}.py").write_text(text + "\nodd = Odd()\nmain.__wrapped__.__globals__['odd'] = odd\n")
+    done = app.run("x=1,2")
+    assert done.code == 1
+    assert "workers cannot start: " in done.err
+    assert "invalid literal for int() with base 10: 'odd'" in done.err
+
+
+def test_a_full_gpu_is_waited_for(monkeypatch):
+    from rdrop_exp.launch import pool
+    from rdrop_exp.launch.devices import Slot
+    from rdrop_exp.launch.launcher import SlotsConf
+
+    said, free = [], iter([100, 100, 5000])
+    monkeypatch.setattr(pool, "free_memory", lambda gpu: next(free))
+    board = type("Board", (), {"say": lambda self, line: said.append(line)})()
+    ledger = type("Ledger", (), {"queue": ["job"]})()
+    one = pool.Pool(ledger, [], SlotsConf(min_free_memory=1000, stagger=0), "", board)
+    slot = Slot(0, "0", 1)
+    assert not one.room(slot)
+    assert not one.room(slot)  # without looking again at once
+    one.waiting[slot] = 0.0
+    assert not one.room(slot)
+    one.waiting[slot] = 0.0
+    assert one.room(slot)
+    assert said == ["slot 0 (GPU 0) waits for memory: 100 MiB are free, hydra.launcher.min_free_memory=1000"]
+
+
+def test_progress_is_the_last_complete_row(tmp_path):
+    assert progress(tmp_path) == {}
+    (tmp_path / "metrics.jsonl").write_text('{"progress": 0.1}\n{"progress": 0.2}\n{"progr')
+    assert progress(tmp_path) == {"progress": 0.2}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"progress": 1.0, "long": "x" * 20000}) + "\n")
+    assert progress(tmp_path) == {}

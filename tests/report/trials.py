@@ -1,0 +1,93 @@
+"""Trial folders by the contract of `rdrop_exp.train.loop`, written without training anything."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rdrop_exp.config.identity import canonical, from_dict, identity, readable_name
+
+BASE: dict[str, Any] = {
+    "model": {"name": "vit_micro", "label": "vit_micro"},
+    "schedule": {"epochs": 10},
+    "logger": {"wandb": "disabled"},
+}
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where it is there
+
+NONE: dict[str, Any] = {"name": "none"}
+RDROP = {"name": "rdrop", "dropout": 0.1, "alpha": 0.5}
+EARLY = {"name": "early_dropout", "dropout": 0.1, "when": "early", "cutoff_epoch": 5, "ramp": "linear"}
+
+
+def write_trial(
+    root: Path,
+    regularizer: dict[str, Any],
+    seed: int,
+    test: float = 0.9,
+    val: float | None = None,
+    *,
+    status: str = "finished",
+    rows: int = 10,
+    experiment: str = "demo",
+    seconds: float = 60.0,
+    result: dict[str, Any] | None = None,
+    **options: Any,
+) -> Path:
+    """One trial under root/experiment. `status`: finished, failed, or started (no result); accuracies as shares."""
+    values = BASE | {"name": experiment, "seed": seed, "regularizer": regularizer} | options
+    checked = canonical(from_dict(values))[0]
+    own = identity(checked)
+    folder = root / experiment / f"{readable_name(checked)}-{own}"
+    folder.mkdir(parents=True)
+    nested = dataclasses.asdict(checked)
+    (folder / "config.yaml").write_text(yaml.dump(nested, Dumper=DUMPER, sort_keys=False))
+    val = test if val is None else val
+    lines = [json.dumps(row) + "\n" for row in curve(rows, val, checked, share=1.0 if status == "finished" else 0.4)]
+    (folder / "metrics.jsonl").write_text("".join(lines))
+    if status == "started":
+        return folder
+    written = {
+        "identity": own,
+        "group": identity(checked, seeded=False),
+        "name": readable_name(checked),
+        "experiment": experiment,
+        "status": status,
+        "options": nested,
+        "metrics": {
+            "val/accuracy": val, "val/loss": 1 - val, "test/accuracy": test, "test/loss": 1 - test,
+            "train/loss": (1 - val) / 2, "train/accuracy": (1 + val) / 2,
+        },
+        "best_epoch": 9,
+        "steps": 1000,
+        "seconds": seconds,
+        "images_per_second": 60000 / seconds,
+        "command": f"rdrop-exp -m sweep={experiment}",
+        "device": "cpu",
+        "versions": {"rdrop_exp": "0.1.0", "torch": "2.15.0", "timm": "1.0.31", "python": "3.11.9"},
+    }  # fmt: skip
+    if status == "failed":
+        written |= {"error": "the loss is not finite at step 120", "metrics": {}}
+    (folder / "result.json").write_text(json.dumps(written | (result or {})))
+    return folder
+
+
+def curve(rows: int, val: float, options: Any, share: float = 1.0) -> list[dict[str, float]]:
+    """Rows of metrics.jsonl that approach `val`, with the drop rate as the regularizer schedules it."""
+    epochs, made = options.schedule.epochs, []
+    r = options.regularizer
+    for i in range(1, max(1, round(rows * share)) + 1):
+        epoch = epochs * i / rows
+        near = val * (1 - math.exp(-4 * i / rows))
+        rate = r.dropout * (max(0.0, 1 - epoch / r.cutoff_epoch) if r.when == "early" else 1.0)
+        row = {
+            "step": 100 * i, "epoch": epoch, "progress": i / rows,
+            "train/loss": 1 - near * 0.95, "train/cross_entropy": 1 - near, "train/accuracy": near * 1.02,
+            "rate/dropout": rate, "rate/drop_path": r.drop_path, "lr": 1e-3, "images_per_second": 1000.0,
+        }  # fmt: skip
+        if i % max(1, rows // 10) == 0:
+            row |= {"val/accuracy": near, "val/loss": 1 - near}
+        made.append(row)
+    return made

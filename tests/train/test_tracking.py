@@ -1,0 +1,114 @@
+"""W&B, offline and broken: it is fed, and it never matters."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdrop_exp.config.identity import from_dict, identity
+from rdrop_exp.config.options import Options
+from rdrop_exp.runs.folder import trial_folder
+from rdrop_exp.train import tracking, trial
+from tests.conftest import SMALL, merged
+
+
+def options(tmp_path: Path, **logger: Any) -> Options:
+    regularizer = {"name": "rdrop", "dropout": 0.1, "alpha": 0.5}
+    return from_dict(
+        merged(SMALL, {"output_dir": str(tmp_path), "regularizer": regularizer, "logger": {"every": 5, **logger}})
+    )
+
+
+def test_an_offline_run_holds_metrics_options_and_identity(tmp_path: Path) -> None:
+    o = options(tmp_path, wandb="auto", tags=["mine"])
+    result = trial.run(o)
+    assert result is not None
+    (file,) = trial_folder(o).glob(f"wandb/offline-run-*/run-{identity(o)}.wandb")
+    wandb = shutil.which("wandb", path=str(Path(sys.executable).parent))
+    assert wandb
+    shown = subprocess.run(
+        [wandb, "leet", "inspect", "--summary", str(file)], capture_output=True, text=True, timeout=60
+    )
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.stdout)
+    assert shown.returncode == 0, shown.stderr
+    for word in (
+        identity(o),
+        "test/accuracy",
+        "train/consistency",
+        "rate/dropout",
+        "images_per_second",
+        "alpha",
+        "mine",
+    ):
+        assert word in text, word
+
+
+def test_disabled_writes_nothing_of_wandb(tmp_path: Path) -> None:
+    o = options(tmp_path, wandb="disabled")
+    trial.run(o)
+    assert not (trial_folder(o) / "wandb").exists()
+
+
+def test_a_wandb_that_fails_costs_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    def fail(**kwargs: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(wandb, "init", fail)
+    result = trial.run(options(tmp_path, wandb="offline"))
+    assert result is not None
+    assert result["status"] == "finished"
+    assert "W&B is not logging this trial: disk full" in caplog.text
+
+
+def test_an_unreachable_wandb_is_logged_offline_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    original, modes = wandb.init, []
+
+    def init(*, mode: str, **kwargs: Any) -> Any:
+        modes.append(mode)
+        if mode == "online":
+            raise wandb.errors.CommError("no route to host")
+        return original(mode=mode, **kwargs)
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(tracking._Wandb, "reachable", True)
+    for seed in (0, 1):
+        o = options(tmp_path, wandb="online")
+        o.seed = seed
+        trial.run(o)
+        assert list(trial_folder(o).glob("wandb/offline-run-*/*.wandb"))
+    assert modes == ["online", "offline", "offline"]  # asked once a process
+    assert "W&B cannot be reached (no route to host)" in caplog.text
+
+
+def test_rows_after_the_checkpoint_are_cut(tmp_path: Path) -> None:
+    from rdrop_exp.train.tracking import Tracker
+
+    o = options(tmp_path, wandb="disabled")
+    with Tracker(o, tmp_path, "id", "group", 0) as tracker:
+        kept = tracker.row({"step": 1, "train/loss": 1.0})
+        tracker.row({"step": 2, "train/loss": 2.0})
+    with Tracker(o, tmp_path, "id", "group", kept) as tracker:
+        tracker.row({"step": 2, "train/loss": 3.0})
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["train/loss"] for line in lines] == [1.0, 3.0]
+
+
+def test_plain_lines_outside_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    o = options(tmp_path, wandb="disabled", progress=True)
+    trial.run(o)
+    out = capsys.readouterr().out
+    assert re.search(r"^epoch 2  loss \d\.\d{4}  val \d+\.\d\d%  [\d,]+ images/s$", out, re.MULTILINE)
+    assert out in (trial_folder(o) / "log.txt").read_text()

@@ -1,0 +1,196 @@
+"""A trial is stopped, killed and damaged in every way, and ends as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.options import Options
+from rdrop_exp.launch.lock import claim
+from rdrop_exp.runs.folder import read_result, trial_folder
+from rdrop_exp.train import checkpoint, trial
+from tests.conftest import SMALL, VIT, Crash, crash_at_save, merged
+
+NOISY: dict[str, Any] = {
+    "regularizer": {"dropout": 0.2, "drop_path": 0.2, "alpha": 1.0},
+    "dataset": {"mixup": 0.5, "crop": 1},
+    "optimizer": {"batch_size": 64, "ema": 0.99},
+    "logger": {"every": 7},
+}
+
+
+def options(tmp_path: Path, *values: dict[str, Any]) -> Options:
+    return from_dict(merged(VIT, NOISY, {"output_dir": str(tmp_path)}, *values))
+
+
+def without_times(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+
+@pytest.mark.parametrize("base", [VIT, SMALL], ids=["vit", "resnet"])
+@pytest.mark.parametrize("at", [1, 13, 20, 21, 30])
+def test_going_on_from_any_step_gives_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: dict[str, Any], at: int
+) -> None:
+    values = merged(base, NOISY, {"checkpoint_seconds": 0})
+    through = from_dict(merged(values, {"output_dir": str(tmp_path / "through")}))
+    expected = trial.run(through)
+    stopped = from_dict(merged(values, {"output_dir": str(tmp_path / "stopped")}))
+    crash_at_save(monkeypatch, at)
+    with pytest.raises(Crash):
+        trial.run(stopped)
+    found = trial.run(stopped)
+    assert expected is not None
+    assert found is not None
+    assert found["metrics"] == expected["metrics"]
+    assert without_times(trial_folder(stopped)) == without_times(trial_folder(through))
+
+
+def start(o: Options, tmp_path: Path) -> "subprocess.Popen[bytes]":
+    """The trial in a process of its own."""
+    import dataclasses
+
+    path = tmp_path / "options.json"
+    path.write_text(json.dumps(dataclasses.asdict(o)))
+    code = (
+        "import json, sys; from rdrop_exp.config.identity import from_dict; from rdrop_exp.train import trial;"
+        " trial.run(from_dict(json.load(open(sys.argv[1]))))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.DEVNULL)
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    """Until metrics.jsonl holds a row of at least that step."""
+    for _ in range(6000):
+        try:
+            lines = (folder / "metrics.jsonl").read_text().splitlines()
+            if lines and json.loads(lines[-1])["step"] >= step:
+                return
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.01)
+    raise AssertionError(f"no step {step} in {folder}")
+
+
+def test_sigkill_loses_nothing(tmp_path: Path) -> None:
+    through = options(tmp_path / "through", {"schedule": {"epochs": 4}})
+    killed = options(tmp_path / "killed", {"schedule": {"epochs": 4}, "checkpoint_seconds": 0.2})
+    expected = trial.run(through)
+    for step in (7, 35):
+        process = start(killed, tmp_path)
+        wait_for_step(trial_folder(killed), step)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert read_result(trial_folder(killed)) is None
+    found = trial.run(killed)
+    assert expected is not None
+    assert found is not None
+    assert found["metrics"] == expected["metrics"]
+    assert without_times(trial_folder(killed)) == without_times(trial_folder(through))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_a_signal_saves_and_stops(tmp_path: Path, number: int, code: int) -> None:
+    o = options(tmp_path, {"schedule": {"epochs": 200}})
+    process = start(o, tmp_path)
+    folder = trial_folder(o)
+    wait_for_step(folder, 7)
+    process.send_signal(number)
+    assert process.wait() in (code, 1 if number == signal.SIGINT else code)
+    state = checkpoint.load(folder, torch.device("cpu"))
+    assert state is not None
+    assert state["state"]["step"] >= 7
+    assert not (folder / "result.json").exists()
+    assert "saved" in (folder / "log.txt").read_text()
+
+
+def test_a_finished_trial_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    o = options(tmp_path, {"schedule": {"epochs": 1}})
+    first = trial.run(o)
+    before = (trial_folder(o) / "result.json").stat().st_mtime_ns
+    assert trial.run(o) == first
+    assert (trial_folder(o) / "result.json").stat().st_mtime_ns == before
+    assert "already finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_tested_weights_are_left_for_another_trial(tmp_path: Path, keep: bool) -> None:
+    o = options(tmp_path, SMALL, {"keep_weights": keep, "regularizer": {"alpha": 0.0}, "optimizer": {"ema": 0.0}})
+    first = trial.run(o)
+    assert first is not None
+    files = [p.name for p in trial_folder(o).glob("checkpoint*")]
+    assert files == (["checkpoint.pt"] if keep else [])
+    if keep:
+        o.model.checkpoint = str(trial_folder(o) / "checkpoint.pt")
+        o.optimizer.lr = 1e-12
+        o.select, o.regularizer.when, o.dataset.mixup = "last", "never", 0.0
+        second = trial.run(o)
+        assert second is not None  # a learning rate of nothing: it tests what it was given, but for batch statistics
+        assert second["metrics"]["test/loss"] == pytest.approx(first["metrics"]["test/loss"], abs=0.2)
+
+
+def test_a_trial_that_another_process_runs_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    o = options(tmp_path, {"schedule": {"epochs": 1}})
+    folder = trial_folder(o)
+    with claim(folder) as mine:
+        assert mine
+        assert trial.run(o) is None
+    assert "another process" in capsys.readouterr().out
+    assert not (folder / "result.json").exists()
+
+
+def test_result_json_says_what_it_must(tmp_path: Path) -> None:
+    o = options(tmp_path, {"schedule": {"epochs": 1}})
+    trial.run(o, command="rdrop-exp seed=0")
+    result = json.loads((trial_folder(o) / "result.json").read_text())
+    keys = {
+        "identity", "group", "name", "experiment", "status", "options", "metrics", "best_epoch", "steps", "seconds",
+        "images_per_second", "command", "device", "versions",
+    }  # fmt: skip
+    assert result.keys() == keys
+    assert from_dict(result["options"])
+    assert trial_folder(o).name == f"{result['name']}-{result['identity']}"
+    assert sorted(p.name for p in trial_folder(o).iterdir()) == [
+        "checkpoint.pt", "claim", "config.yaml", "log.txt", "metrics.jsonl", "result.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, {"step": step, "weights": torch.arange(1000.0)})
+    path = tmp_path / checkpoint.NAME
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    path.write_bytes(b"" if damage == "empty" else content[:-1] if damage == "cut" else content)
+    state = checkpoint.load(tmp_path, torch.device("cpu"))
+    assert state is not None
+    assert state["step"] == 1
+    assert "damaged" in caplog.text
+
+
+def test_a_checkpoint_is_also_torchs_own_format(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"step": 3})
+    assert torch.load(tmp_path / checkpoint.NAME, weights_only=True) == {"step": 3}
+    assert checkpoint.load(tmp_path / "nowhere", torch.device("cpu")) is None
+
+
+def test_write_text_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "result.json"
+    checkpoint.write_text(path, "old")
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.write_text(path, "new")
+    assert path.read_text() == "old"
