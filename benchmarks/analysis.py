@@ -17,11 +17,11 @@ import torch.nn.functional as F
 
 from rdrop_exp.analysis.measure import Meter, Settings
 from rdrop_exp.analysis.rebuild import create
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Data
 from rdrop_exp.data.load import load_data
-from rdrop_exp.noise.install import Noise
+from rdrop_exp.noise.install import InstalledNoise
 
 CPU = torch.device("cpu")
 BATCHES = 20
@@ -31,12 +31,12 @@ CASES = {
 }
 
 
-def by_hand(data: Data, network: torch.nn.Module, noise: Noise, batch_size: int) -> float:
+def by_hand(data: Data, network: torch.nn.Module, noise: InstalledNoise, batch_size: int) -> float:
     """Seconds of the gradients alone, which are thrown away."""
     start = time.process_time()
     network.train()
     for share, passes in ((1.0, -(-BATCHES // data.steps_per_epoch)), (0.0, 1)):
-        noise.set(share)
+        noise.set_rates(share)
         left = BATCHES if share else data.sizes["train"] / batch_size
         for epoch in range(passes + 1):
             for batch in data.train(epoch):
@@ -50,7 +50,7 @@ def by_hand(data: Data, network: torch.nn.Module, noise: Noise, batch_size: int)
     return time.process_time() - start
 
 
-def prepare(o: Options) -> tuple[Data, torch.nn.Module, Noise]:
+def prepare(o: Options) -> tuple[Data, torch.nn.Module, InstalledNoise]:
     data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=CPU)
     return data, *create(o, data.spec, CPU)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.models.build import build_network
 from rdrop_exp.train.losses import loss
 
@@ -65,7 +65,7 @@ def build(case: Case, args: dict[str, Any], device: torch.device) -> tuple[nn.Mo
     regularizer = {"dropout": RATE, "alpha": ALPHA if case.passes > 1 else 0.0}
     o = from_dict({"model": {"name": NAME, "args": args}, "regularizer": regularizer})
     network, noise = build_network(o, classes=10, channels=1, image_size=SIZE, device=device)
-    return network.train(), lambda share: noise.set(share, case.passes)
+    return network.train(), lambda share: noise.set_rates(share, case.passes)
 
 
 class Stepper:

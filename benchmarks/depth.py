@@ -19,7 +19,7 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")  # the ways mu
 import torch
 from clock import seconds
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.models.build import build_network
 from rdrop_exp.train.losses import loss
 
@@ -48,7 +48,7 @@ def make(
     inputs = torch.randn(o.batch, 3, size, size, device=device)
     targets = torch.arange(o.batch, device=device) % 10
     network.train()
-    noise.set(1.0)
+    noise.set_rates(1.0)
 
     def step() -> float:
         start = seconds(device)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rdrop_exp.noise.install import drop
+from rdrop_exp.noise.layers import drop
 
 RATE, SECOND = 0.1, 0.25
 BASE = "nn.Dropout"
@@ -98,7 +98,7 @@ def main() -> None:
     found = ways(device, compiled=cuda or options.compile)
     for name, (function, rates) in found.items():
         check(name, function, rates, x)
-    # The identity as a node of the graph, so that each pays for autograd once.
+    # The identity as a node of the graph, so that each is_faster for autograd once.
     functions: dict[str, Function] = {"identity": lambda x: x.view_as(x)} | {k: f for k, (f, _) in found.items()}
     repeats = options.repeats or (100 if cuda else 5)
     for function in functions.values():

@@ -12,7 +12,7 @@ import time
 import torch
 from torch import nn
 
-from rdrop_exp.models.onednn_linear import pays, quicken
+from rdrop_exp.models.onednn_linear import is_faster, use_onednn
 
 SHAPES = ((6400, 96, 288), (6400, 96, 96), (6400, 96, 384), (6400, 384, 96), (25_600, 192, 768))
 
@@ -28,11 +28,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, one thread; used on this machine: {pays()}")
+    print(f"torch {torch.__version__}, one thread; used on this machine: {is_faster()}")
     print(f"{'rows, inputs, outputs':24}{'torch':>10}{'oneDNN':>10}   ratio")
     for rows, inputs, outputs in SHAPES:
         theirs, ours = nn.Linear(inputs, outputs), nn.Linear(inputs, outputs)
-        quicken(ours)
+        use_onednn(ours)
         x, gradient = torch.randn(rows, inputs, requires_grad=True), torch.randn(rows, outputs)
         for layer in (theirs, ours):
             seconds(layer, x, gradient)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from clock import seconds
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schedules import learning_rate
 from rdrop_exp.data.batch import Batch

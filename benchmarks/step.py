@@ -18,7 +18,7 @@ import torch
 from clock import seconds
 from torch import Tensor
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.models.build import build_network
 from rdrop_exp.train.losses import loss
 
@@ -70,7 +70,7 @@ def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse
     alpha = regularizer.get("alpha", 0.0)
     passes = 2 if alpha and share else 1
     network.train()
-    noise.set(share, passes)
+    noise.set_rates(share, passes)
 
     def step() -> None:
         optimizer.zero_grad()

@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rdrop_exp import launch
-from rdrop_exp.config.identity import canonical, from_dict, identity
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, hints, nearest, unwrap
 from rdrop_exp.launch import Trial
@@ -52,18 +53,18 @@ def options_of(cfg: DictConfig) -> Options:
 
 def describe(cfg: DictConfig) -> Trial:
     """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
-    o, unused = canonical(options_of(cfg))
-    r = o.regularizer
+    spec = trial_spec(options_of(cfg))
+    o, r = spec.options, spec.options.regularizer
     passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every
     length = o.schedule.steps or o.schedule.epochs * o.dataset.fraction
-    folder = trial_folder(o)
+    folder = trial_folder(spec)
     return Trial(
-        identity=identity(o),
+        identity=spec.identity,
         folder=str(folder),
         name=folder.name,
-        group=identity(o, seeded=False),
+        group=spec.group,
         work=passes * length,
-        notes=[f"{name} has no effect" for name in unused],
+        notes=[f"{name} has no effect" for name in spec.unused],
     )
 
 
@@ -75,12 +76,21 @@ def task(cfg: DictConfig) -> float | None:
         check_chosen(options, overrides)
         from rdrop_exp.train import trial
 
-        result = trial.run(options, command=shlex.join(["rdrop-exp", *overrides]))
+        result = trial.run(options, shlex.join(["rdrop-exp", *overrides]), analysis_of(options))
     except Exception as error:
         if alone and not os.environ.get("RDROP_EXP_TRACEBACK"):  # else Hydra would print lines of its own
             exit_with(error)
         raise
     return None if result is None else result["metrics"]["val/accuracy"]
+
+
+def analysis_of(o: Options) -> Any:
+    """What measures the network while it trains; imported only where it is asked for."""
+    if not o.analysis.every:
+        return None
+    from rdrop_exp.analysis.online import make_analysis
+
+    return make_analysis
 
 
 def check_chosen(o: Options, overrides: list[str]) -> None:

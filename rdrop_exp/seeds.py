@@ -3,7 +3,7 @@
 import hashlib
 
 
-def mix(*numbers: int | str) -> int:
+def derive_seed(*numbers: int | str) -> int:
     """A 63-bit seed that any change of any argument changes throughout."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

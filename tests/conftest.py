@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from rdrop_exp.config.identity import trial_spec
+from rdrop_exp.config.options import Options
+from rdrop_exp.runs.folder import trial_folder
+
 os.environ.update(OMP_NUM_THREADS="1", WANDB_SILENT="true", HF_HUB_OFFLINE="1")
 for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
     os.environ.pop(name, None)
@@ -38,6 +42,11 @@ def merged(base: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
             both = isinstance(value, dict) and isinstance(result.get(key), dict) and key != "args"
             result[key] = merged(result[key], value) if both else value
     return result
+
+
+def folder_of(o: Options) -> Path:
+    """Where the trial with these options keeps everything."""
+    return trial_folder(trial_spec(o))
 
 
 class Crash(BaseException):

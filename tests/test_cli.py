@@ -32,7 +32,7 @@ SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
         ("optimizer.name=adamx", "optimizer.name=adamx is not a timm optimizer; did you mean"),
         ("regularizer=rdrop regularizer.sites=attention", "regularizer.sites=attention names attention, which this"),
         ("regularizer=rdrop regularizer.dropout=0", "regularizer.alpha=0.5 has no noise to act on"),
-        ("device=tpu9", "device=tpu9 is not here"),
+        ("device=tpu9", "device=tpu9 is not available"),
         ("model.checkpoint=/no/file.pt", "model.checkpoint=/no/file.pt is not a file"),
     ],
 )

@@ -18,7 +18,8 @@ from hydra.core.config_store import ConfigStore
 from PIL import Image
 
 from rdrop_exp import cli
-from rdrop_exp.config.identity import from_dict, identity
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.models.build import build_network, create_network
 from rdrop_exp.train import checkpoint, losses, optim, trial
@@ -151,7 +152,7 @@ def test_the_commands_of_a_file_choose_that_file_and_are_different_trials() -> N
         lines = [command for command, _ in header(experiment)]
         assert lines, f"{experiment} does not open with its command"
         assert all(f"experiment={experiment}" in line.split() for line in lines)
-        assert len({identity(composed(line)) for line in lines}) == len(lines)
+        assert len({trial_spec(composed(line)).identity for line in lines}) == len(lines)
         assert (CONF / "experiment" / f"{experiment}.yaml").read_text().startswith("# @package _global_\n# ")
 
 
@@ -160,7 +161,7 @@ def test_baselines_of_one_table_are_one_trial() -> None:
     for table in ("vit_tiny", "mixer_s32", "swin_femto", "vit_tiny_improved", "swin_femto_improved"):
         kinds = [f"experiment={kind}_{table} regularizer=none" for kind in ("early_dropout", "early_stochastic_depth")]
         one, other = map(composed, kinds)
-        assert (one.name, identity(one)) == (other.name, identity(other))
+        assert (one.name, trial_spec(one).identity) == (other.name, trial_spec(other).identity)
 
 
 def test_the_docs_list_every_command_with_its_figure() -> None:

@@ -5,9 +5,9 @@ import os
 import pytest
 import torch
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.models.build import build_network
-from rdrop_exp.noise.install import drop
+from rdrop_exp.noise.layers import drop
 from rdrop_exp.train import losses, trial
 from rdrop_exp.train.losses import consistency
 from tests.conftest import VIT, merged
@@ -20,7 +20,7 @@ def network(skip: bool, **regularizer):
     o = from_dict(merged(VIT, {"regularizer": regularizer, "skip_dropped": skip}))
     torch.manual_seed(0)
     net, noise = build_network(o, classes=10, channels=1, image_size=8, device=DEVICE)
-    noise.set(1.0)
+    noise.set_rates(1.0)
     return net.train(), noise
 
 
@@ -48,7 +48,7 @@ def test_a_step_waits_for_nothing():
     net, noise = network(True, drop_path=0.5, dropout=0.1, alpha=1.0)
     inputs, targets = torch.randn(16, 1, 8, 8, device=DEVICE), torch.arange(16, device=DEVICE) % 10
     for share in (1.0, 0.5):
-        noise.set(share, 2)
+        noise.set_rates(share, 2)
         torch.cuda.set_sync_debug_mode("error" if share < 1 else "default")
         try:
             losses.loss(net(inputs), targets, passes=2, alpha=1.0).total.backward()

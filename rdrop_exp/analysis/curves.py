@@ -5,11 +5,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from rdrop_exp.report.collect import Trial
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.statistics import mean_sd, t_interval
+from rdrop_exp.runs.folder import read_rows
 
 COMPARED = {"direction_variance": "direction variance", "direction_error": "direction error"}
 
@@ -60,18 +60,8 @@ class Change:
 
 def read(trial: Trial) -> Curve | None:
     """The trial's analyses from its metrics.jsonl; None where there are none. Broken rows are passed over."""
-    rows: dict[int, dict[str, Any]] = {}
-    try:
-        lines = (trial.folder / "metrics.jsonl").read_bytes().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if b'"analysis/' in line:
-            try:
-                row = json.loads(line)
-                rows[int(row["step"])] = row
-            except (ValueError, KeyError, TypeError):
-                continue
+    read_all = read_rows(trial.folder)
+    rows = {r["step"]: r for r in read_all if "step" in r and any(name.startswith("analysis/") for name in r)}
     if not rows:
         return None
     names = dict.fromkeys(name for row in rows.values() for name in row if name.startswith("analysis/"))

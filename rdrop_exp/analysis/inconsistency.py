@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from rdrop_exp.analysis.gradients import Estimate
 from rdrop_exp.data.batch import Batch
-from rdrop_exp.noise.install import Noise
+from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.report.statistics import t_quantile
-from rdrop_exp.seeds import mix
-from rdrop_exp.train.loop import reseed
+from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train.losses import kl
+from rdrop_exp.train.step import seed_noise
 
 BINS = 15
 
@@ -51,7 +51,7 @@ class Inconsistency:
 @torch.no_grad()
 def measure(
     network: nn.Module,
-    noise: Noise,
+    noise: InstalledNoise,
     batches: Iterable[Batch],
     device: torch.device,
     cast: Callable[[], AbstractContextManager[Any]],
@@ -65,14 +65,14 @@ def measure(
     Leaves the network in eval mode with its noise off.
     """
     network.eval()
-    for module in noise.modules:
+    for module in noise.layers:
         module.train()
     between, towards, clean, mixed, labels = [], [], [], [], []
     for i, batch in enumerate(batches):
         outputs = []
         for number in range(passes + 1):  # the first is clean
-            noise.set(1.0 if number else 0.0)
-            reseed(device, mix(seed, "inconsistency", i, number))
+            noise.set_rates(1.0 if number else 0.0)
+            seed_noise(device, derive_seed(seed, "inconsistency", i, number))
             with cast():
                 logits = network(batch.inputs).chunk(networks)[0]
             outputs.append(selected(logits.float().flatten(0, -2), batch))
@@ -82,7 +82,7 @@ def measure(
         clean.append(still.softmax(-1))
         mixed.append(torch.stack([a.softmax(-1) for a in noisy]).mean(0))
         labels.append(selected(batch.targets.flatten(), batch))
-    noise.set(0.0)
+    noise.set_rates(0.0)
     network.eval()
     targets, p, q = torch.cat(labels), torch.cat(clean), torch.cat(mixed)
     right, right_mc = (probabilities.argmax(-1) == targets for probabilities in (p, q))

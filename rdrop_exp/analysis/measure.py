@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,10 +19,10 @@ from rdrop_exp.analysis.gradients import Estimate, GradientMetrics
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch, Data, items, split
-from rdrop_exp.noise.install import Noise
-from rdrop_exp.seeds import mix
+from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train.evaluate import Row
-from rdrop_exp.train.loop import autocast, batch_loss, passes_at, reseed
+from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Measured:
     def row(self) -> Row:
         """Flat, for metrics.jsonl and W&B; what is no finite number is left out."""
         g = self.gradient
-        row: Row = {"noise_share": self.share, "model_distance": self.distance}
+        row: Row = {"rate_scale": self.share, "model_distance": self.distance}
         row |= {"relative_distance": self.relative_distance, "full_gradient_norm": g.full_norm}
         row |= {"squared_bias": g.squared_bias, "variance": g.variance, "seconds": self.seconds}
         names = {"gradient_norm": g.norm, "direction_variance": g.direction_variance}
@@ -79,16 +79,16 @@ class Meter:
     """Measures one trial's network as it changes; made while the network has the weights that training begins with."""
 
     def __init__(
-        self, o: Options, network: nn.Module, noise: Noise, data: Data, device: torch.device, settings: Settings
+        self,
+        o: Options,
+        network: nn.Module,
+        noise: InstalledNoise,
+        data: Data,
+        device: torch.device,
+        settings: Settings,
     ) -> None:
-        self.o, self.network, self.noise, self.data, self.device, self.settings = (
-            o,
-            network,
-            noise,
-            data,
-            device,
-            settings,
-        )
+        self.o, self.network, self.noise = o, network, noise
+        self.data, self.device, self.settings = data, device, settings
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.initial = flat(self.parameters)
         self.total = o.schedule.steps or o.schedule.epochs * data.steps_per_epoch
@@ -99,41 +99,41 @@ class Meter:
     def at(self, step: int) -> Measured:
         """The metrics of the network as it is, with noise, loss and draws as they are at `step` (from 0)."""
         started, s, o = time.monotonic(), self.settings, self.o
-        share, tied, copies = passes_at(o, self.noise, step, self.data.steps_per_epoch, self.total)
+        plan = step_plan(o, self.noise, step, self.data.steps_per_epoch, self.total)
         if s.share is not None:
-            share = s.share
-        tied = tied and s.loss == "full"
-        copies = copies if tied else 1
+            plan = replace(plan, rate_scale=s.share)
+        if s.loss != "full" or not plan.use_consistency:
+            plan = replace(plan, num_passes=1, use_consistency=False)
         with undisturbed(self.network):
-            full = self._full(tied)
-            noisy = self._noisy(step, share, copies, tied)
+            full = self._full(plan)
+            noisy = self._noisy(step, plan)
             found = gradients.measure(noisy, full, s.batches)
         away, relative = gradients.distance(flat(self.parameters), self.initial)
         return Measured(
             step=step,
             settings=s,
             batch_size=self.size,
-            share=share if self.noise.modules else 0.0,
-            consistency=tied,
+            share=plan.rate_scale if self.noise.layers else 0.0,
+            consistency=plan.use_consistency,
             gradient=found,
             distance=away,
             relative_distance=relative,
             seconds=time.monotonic() - started,
         )
 
-    def _noisy(self, step: int, share: float, copies: int, tied: bool) -> Iterator[Tensor]:
+    def _noisy(self, step: int, plan: StepPlan) -> Iterator[Tensor]:
         o, s = self.o, self.settings
         drawn = minibatches.mini_batches(o, self.data, s.batches, self.size, step, s.augment)
         for i, batch in enumerate(drawn):
-            reseed(self.device, mix(o.seed, "analysis noise", step, i))
-            self.noise.set(share, copies)
-            yield self.gradient(split(batch, o.optimizer.accumulate), copies, tied, items(batch))
+            seed_noise(self.device, derive_seed(o.seed, "analysis noise", step, i))
+            self.noise.set_rates(plan.rate_scale, plan.num_passes)
+            yield self.gradient(split(batch, o.optimizer.accumulate), plan, items(batch))
 
-    def _full(self, tied: bool) -> Tensor:
+    def _full(self, plan: StepPlan) -> Tensor:
         """Of the whole training set, noise off: a single pass, for equal passes have no consistency gradient."""
         micro = max(1, math.ceil(self.size / self.o.optimizer.accumulate))
-        self.noise.set(0.0)
-        reseed(self.device, mix(self.o.seed, "analysis"))
+        self.noise.set_rates(0.0)
+        seed_noise(self.device, derive_seed(self.o.seed, "analysis"))
         count: list[int | Tensor] = []
 
         def counted() -> Iterator[Batch]:
@@ -141,9 +141,9 @@ class Meter:
                 count.append(items(batch))
                 yield batch
 
-        return self.gradient(counted(), 1, tied, 1).div_(sum(count))
+        return self.gradient(counted(), replace(plan, num_passes=1), 1).div_(sum(count))
 
-    def gradient(self, batches: Iterable[Batch], copies: int, tied: bool, count: int | Tensor) -> Tensor:
+    def gradient(self, batches: Iterable[Batch], plan: StepPlan, count: int | Tensor) -> Tensor:
         """Of the summed losses of `batches` divided by `count`: (parameters,), as the training loop has it."""
         o = self.o
         cast = autocast("fp32" if o.precision == "fp16" else o.precision, self.device)  # fp16 would need loss scaling
@@ -151,7 +151,7 @@ class Meter:
         for batch in batches:
             with cast():
                 outputs = self.network(batch.inputs)
-            losses = batch_loss(o, outputs, batch, copies, tied, count)
+            losses = batch_loss(o, outputs, batch, plan, count)
             found = torch.autograd.grad(losses.total, self.parameters, allow_unused=True, materialize_grads=True)
             if total:
                 torch._foreach_add_(total, found)

@@ -15,7 +15,7 @@ from torch import Tensor
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Batch, Data
 from rdrop_exp.data.sampler import Key, Plan
-from rdrop_exp.seeds import mix
+from rdrop_exp.seeds import derive_seed
 
 if TYPE_CHECKING:
     from rdrop_exp.data.resident import Resident
@@ -50,7 +50,7 @@ def mini_batches(o: Options, data: Data, count: int, size: int, number: int, aug
     The same for the same trial seed and `number`, whatever the regularizer, so that trials can be paired.
     """
     items = _items(o, data)
-    draws = (torch.Generator().manual_seed(mix(o.seed, "analysis", number, i)) for i in range(count))
+    draws = (torch.Generator().manual_seed(derive_seed(o.seed, "analysis", number, i)) for i in range(count))
     rows = [items[torch.randperm(len(items), generator=draw)[:size]] for draw in draws]
     view = _view(data, Given(rows, o.seed, number))
     yield from view.train(0) if augment else _plain(o, view)

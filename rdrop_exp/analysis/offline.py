@@ -3,16 +3,15 @@
 import dataclasses
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from rdrop_exp.analysis import inconsistency
 from rdrop_exp.analysis.measure import Meter, Settings
 from rdrop_exp.analysis.rebuild import Built, noisy_twin, rebuild
+from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.report.collect import Trial
-from rdrop_exp.train import checkpoint
-from rdrop_exp.train.loop import autocast
-from rdrop_exp.train.trial import describe_device, versions
+from rdrop_exp.runs.folder import atomic_file
+from rdrop_exp.train.step import autocast
 
 DROPOUT = 0.1
 """Rate at which a model without noise of its own is measured."""
@@ -37,7 +36,8 @@ def analyse(
     if passes:
         found["inconsistency"] = _inconsistency(built, passes, dropout, part)
     found |= {"device": describe_device(built.device), "versions": versions(), "made": time.strftime("%Y-%m-%dT%H:%M")}
-    checkpoint.write_text(Path(trial.folder) / "analysis.json", json.dumps(found, indent=1))
+    with atomic_file(trial.folder / "analysis.json") as file:
+        json.dump(found, file, indent=1)
     return found
 
 
@@ -45,7 +45,7 @@ def _inconsistency(built: Built, passes: int, dropout: float | None, part: str) 
     o, network, noise = built.o, built.network, built.noise
     r = o.regularizer
     rates: dict[str, float] = {"dropout": r.dropout, "drop_path": r.drop_path}
-    if dropout is not None or not noise.modules:
+    if dropout is not None or not noise.layers:
         rates = {"dropout": DROPOUT if dropout is None else dropout}
         network, noise = noisy_twin(o, rates["dropout"], built.data.spec, built.device)
         network.load_state_dict(built.weights)

@@ -12,12 +12,14 @@ from rdrop_exp.analysis.measure import Meter, Settings, spread, undisturbed
 from rdrop_exp.analysis.rebuild import noisy_twin
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Data
-from rdrop_exp.noise.install import Noise
+from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.train.evaluate import Row
-from rdrop_exp.train.loop import autocast
+from rdrop_exp.train.step import autocast
 
 
-def analyser(o: Options, network: nn.Module, noise: Noise, data: Data, device: torch.device) -> Callable[[int], Row]:
+def make_analysis(
+    o: Options, network: nn.Module, noise: InstalledNoise, data: Data, device: torch.device
+) -> Callable[[int], Row]:
     """A function from the step (from 0) to rows of `analysis/…` metrics of the network as it then is.
 
     To be made while the network has its initial weights, from which distances are taken. The step's random numbers are
@@ -25,7 +27,7 @@ def analyser(o: Options, network: nn.Module, noise: Noise, data: Data, device: t
     """
     a = o.analysis
     meter = Meter(o, network, noise, data, device, Settings(batches=a.batches, augment=a.augment))
-    twin: tuple[nn.Module, Noise] | None = None
+    twin: tuple[nn.Module, InstalledNoise] | None = None
 
     def analyse(step: int) -> Row:
         nonlocal twin
@@ -33,7 +35,7 @@ def analyser(o: Options, network: nn.Module, noise: Noise, data: Data, device: t
         if a.passes < 2:
             return row
         noisy = network, noise
-        if not noise.modules:
+        if not noise.layers:
             twin = twin or noisy_twin(o, a.dropout, data.spec, device)
             twin[0].load_state_dict(network.state_dict())
             noisy = twin

@@ -24,7 +24,7 @@ FIGURES = {
     "divergence": "Divergence: KL of two noisy outputs, nats",
     "ece": "Calibration error (ECE), clean",
     "ece_mc": "Calibration error (ECE), Monte-Carlo dropout",
-    "noise_share": "Share of the full drop rates in force",
+    "rate_scale": "Share of the full drop rates in force",
 }
 LOG = ("variance",)
 

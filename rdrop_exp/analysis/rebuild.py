@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Data, Spec
 from rdrop_exp.data.load import load_data
+from rdrop_exp.hardware import choose_device
 from rdrop_exp.models.build import build_network
-from rdrop_exp.noise.install import Noise
+from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.report.collect import Trial
-from rdrop_exp.seeds import mix
+from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import checkpoint
-from rdrop_exp.train.trial import choose_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Built:
 
     o: Options
     network: nn.Module
-    noise: Noise
+    noise: InstalledNoise
     data: Data
     device: torch.device
     weights: dict[str, torch.Tensor]
@@ -53,14 +53,14 @@ def rebuild(trial: Trial, device: str = "") -> Built:
     )
 
 
-def create(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, Noise]:
+def create(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
     """Network and noise with the trial's initial weights, which its seed decides."""
-    torch.manual_seed(mix(o.seed, "weights"))
+    torch.manual_seed(derive_seed(o.seed, "weights"))
     size = spec.image_size
     return build_network(o, classes=spec.classes, channels=spec.channels, image_size=size, device=device)
 
 
-def noisy_twin(o: Options, dropout: float, spec: Spec, device: torch.device) -> tuple[nn.Module, Noise]:
+def noisy_twin(o: Options, dropout: float, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
     """The same architecture with plain dropout at that rate, whatever noise the trial had; any weights."""
     if dropout == 0:
         raise OptionError(

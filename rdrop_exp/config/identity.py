@@ -1,79 +1,65 @@
-"""What makes a set of options valid, and two trials the same.
-
-`from_dict` checks what Hydra composed, `canonical` resets the options that cannot matter, and `identity` hashes the
-ones that can change the result. The options themselves are in `options.py`.
-"""
+"""When two trials are the same: options that cannot matter are reset, and a hash of the others is the identity."""
 
 import dataclasses
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
-from rdrop_exp.config.options import Analysis, Dataset, Logger, Model, Optimizer, Options, Peer, Regularizer, Schedule
-from rdrop_exp.config.schema import OptionError, from_plain, nearest, runtime_fields
-
-__all__ = [
-    "Analysis",
-    "Dataset",
-    "Logger",
-    "Model",
-    "Optimizer",
-    "Options",
-    "Peer",
-    "Regularizer",
-    "Schedule",
-    "canonical",
-    "check",
-    "descriptive_name",
-    "from_dict",
-    "identity",
-    "readable_name",
-]
+from rdrop_exp.config.options import Options, Regularizer
+from rdrop_exp.config.schema import runtime_fields
 
 
-def from_dict(values: dict[str, Any]) -> Options:
-    """Checked options from nested plain values; `OptionError` in one sentence for anything that does not fit."""
-    options: Options = from_plain(Options, values)
-    check(options)
-    return options
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec:
+    """One trial: its options in canonical form, and what follows from them."""
+
+    options: Options
+    identity: str
+    """Ten hex digits that two trials share exactly when no option that can change the result differs."""
+    group: str
+    """The identity without the seed: shared by trials that differ by nothing else."""
+    name: str
+    """The trial in a few words, such as `digits-vit_micro-early_dropout-p0.1-until5-s0`."""
+    unused: tuple[str, ...]
+    """Options that were set but cannot change the result."""
 
 
-def check(options: Options) -> None:
-    """Refuse combinations that could not mean what they say."""
-    from rdrop_exp.config.schedules import WHEN  # which imports this module
+def trial_spec(options: Options) -> TrialSpec:
+    """The trial that these checked options describe."""
+    o, unused = canonical(options)
+    values = dataclasses.asdict(o)
+    for *groups, last in runtime_fields(Options):
+        part = values
+        for group in groups:
+            part = part[group]
+        del part[last]
+    # Where a known data set lies changes nothing; a folder of one's own is known by nothing else.
+    if o.dataset.name not in ("image_folder", "image_csv"):
+        del values["dataset"]["root"]
+    identity = _hash(values)
+    del values["seed"]
+    return TrialSpec(options=o, identity=identity, group=_hash(values), name=_name(o), unused=tuple(unused))
 
-    r, s = options.regularizer, options.schedule
-    if r.when not in WHEN:
-        raise OptionError(f"regularizer.when={r.when} is not a choice{nearest(r.when, WHEN)}")
-    if r.when in ("early", "late"):
-        if r.cutoff_epoch is None and r.cutoff_share is None:
-            raise OptionError(f"regularizer.when={r.when} needs regularizer.cutoff_epoch (or regularizer.cutoff_share)")
-        if r.cutoff_epoch is not None and s.steps is None and r.cutoff_epoch > s.epochs:
-            raise OptionError(
-                f"regularizer.cutoff_epoch={r.cutoff_epoch:g} lies beyond the last epoch: set it to at most"
-                f" schedule.epochs={s.epochs}"
-            )
-    noisy = r.dropout > 0 or r.drop_path > 0 or bool(r.second_dropout)
-    if r.when != "never" and r.alpha > 0 and not noisy and not options.peer.name:
-        raise OptionError(
-            f"regularizer.alpha={r.alpha:g} has no noise to act on: set regularizer.dropout or"
-            " regularizer.drop_path above 0, or choose a peer"
-        )
-    if options.peer.name and r.passes != 2:
-        raise OptionError(f"regularizer.passes={r.passes} does not go with a peer: two networks make 2 passes")
-    if s.steps is None and s.warmup_steps is None and s.warmup_epochs > s.epochs:
-        raise OptionError(
-            f"schedule.warmup_epochs={s.warmup_epochs:g} is longer than training: set it to at most"
-            f" schedule.epochs={s.epochs}"
-        )
-    if options.optimizer.batch_size % options.optimizer.accumulate:
-        raise OptionError(
-            f"optimizer.accumulate={options.optimizer.accumulate} does not divide"
-            f" optimizer.batch_size={options.optimizer.batch_size}"
-        )
-    d = options.dataset
-    if (d.mixup > 0 or d.cutmix > 0) and (options.optimizer.batch_size // options.optimizer.accumulate) % 2:
-        raise OptionError("dataset.mixup and dataset.cutmix pair images: make optimizer.batch_size even")
+
+def _hash(values: dict[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _name(o: Options) -> str:
+    r = o.regularizer
+    models = [part.label or part.name for part in (o.model, o.peer) if part.name]
+    words = [o.dataset.name, "+".join(models), r.name]
+    if r.dropout or r.second_dropout:
+        words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
+    if r.drop_path:
+        words.append(f"sd{r.drop_path:g}")
+    if r.cutoff_epoch is not None:
+        words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
+    if r.alpha:
+        words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
+    return "-".join([*words, f"s{o.seed}"]).replace("/", "_")
 
 
 def canonical(options: Options) -> tuple[Options, list[str]]:
@@ -148,40 +134,3 @@ def descriptive_name(r: Regularizer) -> str:
     if r.alpha and kinds:
         return "_".join(["rdrop", *when, *kinds[kinds[0] == "dropout" :]])
     return "_".join(when + kinds) or ("mutual" if r.alpha else "none")
-
-
-def identity(options: Options, *, seeded: bool = True) -> str:
-    """Ten hex digits that two trials share exactly when no option that can change the result differs.
-
-    Without the seed it is the identity of the group: of trials that differ by nothing else.
-    """
-    values = dataclasses.asdict(canonical(options)[0])
-    if not seeded:
-        del values["seed"]
-    for path in runtime_fields(Options):
-        part = values
-        for key in path[:-1]:
-            part = part[key]
-        del part[path[-1]]
-    # Where a known data set lies changes nothing; a folder of one's own is known by nothing else.
-    if values["dataset"]["name"] not in ("image_folder", "image_csv"):
-        del values["dataset"]["root"]
-    text = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def readable_name(options: Options) -> str:
-    """The trial in a few words, for example `digits-vit_micro-early_dropout-p0.1-until5-s0`."""
-    o = canonical(options)[0]
-    r = o.regularizer
-    models = [part.label or part.name for part in (o.model, o.peer) if part.name]
-    words = [o.dataset.name, "+".join(models), r.name]
-    if r.dropout or r.second_dropout:
-        words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
-    if r.drop_path:
-        words.append(f"sd{r.drop_path:g}")
-    if r.cutoff_epoch is not None:
-        words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
-    if r.alpha:
-        words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
-    return "-".join([*words, f"s{o.seed}"]).replace("/", "_")

@@ -107,7 +107,7 @@ class Regularizer:
     sites: str = "default"
     """Where dropout acts: default, timm, rdrop, dru, or some of embed attention projection mlp head residual: a+b."""
     when: str = "always"
-    """When noise acts: never, always, early, late, increasing, decreasing, curriculum, annealed (schedules.WHEN)."""
+    """When noise acts: never, always, early, late, increasing, decreasing, curriculum, annealed."""
     cutoff_epoch: Annotated[float | None, Range(0, open_left=True)] = None
     """early: the epoch at which noise ends; late: at which it begins. Fractions are fine."""
     cutoff_share: Annotated[float | None, Range(0, 1, open_left=True)] = None

@@ -45,7 +45,7 @@ def annealed(r: Regularizer, t: int, cutoff: int, total: int) -> float:
     return math.exp(-r.gamma * t)
 
 
-WHEN: dict[str, Callable[[Regularizer, int, int, int], float]] = {
+RATE_SCHEDULES: dict[str, Callable[[Regularizer, int, int, int], float]] = {
     "never": lambda r, t, cutoff, total: 0.0,
     "always": lambda r, t, cutoff, total: 1.0,
     "early": early,
@@ -65,9 +65,9 @@ def cutoff_step(r: Regularizer, steps_per_epoch: int, total: int) -> int:
     return round((r.cutoff_epoch or 0.0) * steps_per_epoch)
 
 
-def noise_share(r: Regularizer, step: int, steps_per_epoch: int, total: int) -> float:
+def rate_scale(r: Regularizer, step: int, steps_per_epoch: int, total: int) -> float:
     """Share of the full drop rate that acts at `step`, in 0..1; every rate of the model is multiplied by it."""
-    return WHEN[r.when](r, step, cutoff_step(r, steps_per_epoch, total), total)
+    return RATE_SCHEDULES[r.when](r, step, cutoff_step(r, steps_per_epoch, total), total)
 
 
 def learning_rate(s: Schedule, step: int, steps_per_epoch: int, total: int) -> float:
@@ -93,7 +93,7 @@ def check_length(r: Regularizer, steps_per_epoch: int, total: int) -> None:
             f" {1 / steps_per_epoch:.2g} and {total / steps_per_epoch:g} epochs"
         )
     telling = (0, min(cutoff, total - 1), total - 1)
-    if r.when != "never" and not any(noise_share(r, t, steps_per_epoch, total) > 0 for t in telling):
+    if r.when != "never" and not any(rate_scale(r, t, steps_per_epoch, total) > 0 for t in telling):
         where = f", whose cutoff is step {cutoff}" if r.when in ("early", "late") else ""
         raise OptionError(
             f"regularizer.when={r.when} never acts in {total} steps{where}: move the cutoff or train longer"

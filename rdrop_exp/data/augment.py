@@ -18,7 +18,7 @@ from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.sampler import Key
-from rdrop_exp.seeds import mix
+from rdrop_exp.seeds import derive_seed
 
 ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)
 """Shares of the image and height over width of an erased rectangle (Zhong et al. 2017, random erasing)."""
@@ -47,7 +47,7 @@ class Augment:
 
     def train(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         """The augmented batch; `key` decides every draw."""
-        draws = Generator().manual_seed(mix("augment", *key))
+        draws = Generator().manual_seed(derive_seed("augment", *key))
         count, size = len(images), images.shape[-1]
         if self.crop or self.flip:
             corners = torch.randint(0, 2 * self.crop + 1, (2, count), generator=draws)
@@ -59,7 +59,7 @@ class Augment:
             inputs = erase(inputs, send(rectangles(count, size, self.options.erase, draws), self.device))
         if self.mixup is not None:
             with generators_kept():
-                seed_generators(mix("mixup", *key))
+                seed_generators(derive_seed("mixup", *key))
                 return Batch(*self.mixup(inputs, labels))
         if self.options.label_smoothing > 0:
             return Batch(inputs, smooth(labels, self.classes, self.options.label_smoothing))
@@ -82,7 +82,7 @@ def seed_generators(seed: int) -> None:
     """Set those generators: a tenth of the time that it takes to keep them."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the accelerators as well
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed_noise the accelerators as well
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.seeds import mix
+from rdrop_exp.seeds import derive_seed
 
 Key = tuple[int, int, int]
 """(seed, epoch, batch): names the draws of one training batch."""
@@ -33,7 +33,9 @@ class Plan:
         items, size = self.sets["train"], self.training_size
         if self.options.repeat_batch:
             return items[:size].expand(self.steps, size)
-        order = torch.randperm(len(items), generator=torch.Generator().manual_seed(mix(self.seed, "order", epoch)))
+        order = torch.randperm(
+            len(items), generator=torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
+        )
         return items[order[: self.steps * size]].view(self.steps, size)
 
     def key(self, epoch: int, step: int) -> Key:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.seeds import mix
+from rdrop_exp.seeds import derive_seed
 
 Ints = NDArray[np.int64]
 
@@ -59,4 +59,4 @@ def _strata(labels: Ints, name: str, seed: int) -> tuple[Ints, NDArray[np.float6
 
 def _random(*name: str | int) -> np.random.RandomState:
     """numpy's old kind of generator: its stream is frozen, so that splits outlive upgrades of numpy."""
-    return np.random.RandomState(mix(*name) % 2**32)
+    return np.random.RandomState(derive_seed(*name) % 2**32)

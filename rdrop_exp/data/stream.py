@@ -19,7 +19,7 @@ from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.datasets import IMAGENET_MEAN, IMAGENET_STD, Source
 from rdrop_exp.data.resident import cores
 from rdrop_exp.data.sampler import Plan
-from rdrop_exp.seeds import mix
+from rdrop_exp.seeds import derive_seed
 
 ItemKey = tuple[int | None, int]
 """(epoch, position) of an image to train on, (None, position) of one to evaluate."""
@@ -138,7 +138,7 @@ class Items(torch.utils.data.Dataset[tuple[Tensor, int]]):
         picture = self.source.picture(item)
         if epoch is None:
             return self.evaluation(picture)
-        seed_generators(mix(self.seed, "item", epoch, item))
+        seed_generators(derive_seed(self.seed, "item", epoch, item))
         return self.training(picture)
 
 

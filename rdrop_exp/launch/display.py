@@ -17,7 +17,7 @@ from rich.text import Text
 
 from rdrop_exp.launch.eta import duration
 from rdrop_exp.launch.plan import Job
-from rdrop_exp.launch.protocol import progress
+from rdrop_exp.launch.protocol import last_row
 
 if TYPE_CHECKING:
     from rdrop_exp.launch.pool import Pool
@@ -115,7 +115,7 @@ class Board:
         for heading in ("done", "epoch", "loss", "val acc", "images/s", "MiB", "time"):
             table.add_column(heading, justify="right")
         for slot, run in self.pool.runs.items():
-            row = progress(run.job.trial.folder) if run.job and run.job.protocol else {}
+            row = last_row(run.job.trial.folder) if run.job and run.job.protocol else {}
             share, memory = row.get("progress"), run.worker.memory()
             table.add_row(
                 str(slot).removeprefix("slot "),

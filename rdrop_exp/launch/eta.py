@@ -7,7 +7,7 @@ from typing import Any
 
 from rdrop_exp.launch import Trial
 from rdrop_exp.launch.plan import Job, Plan
-from rdrop_exp.launch.protocol import progress, read_result, started
+from rdrop_exp.launch.protocol import last_row, read_result, started
 
 
 class Estimate:
@@ -50,7 +50,7 @@ def state_of(job: Job) -> str:
 
 def remaining(job: Job) -> float:
     """Share of the trial's work that is still to do."""
-    done = progress(job.trial.folder).get("progress", 0.0) if job.protocol else 0.0
+    done = last_row(job.trial.folder).get("progress", 0.0) if job.protocol else 0.0
     return 1.0 - min(max(float(done), 0.0), 1.0) if isinstance(done, int | float) else 1.0
 
 

@@ -1,6 +1,6 @@
-"""One trial, one process: an flock'ed file in the trial's folder says who runs it.
+"""One trial, one process: a locked file in the trial's folder says who runs it.
 
-The kernel releases the lock when its holder dies, however it dies, so on one machine, and on NFS version 4, a claim is
+The kernel releases the lock when its holder dies, however it dies, so on one machine, and on NFS version 4, a lock is
 never stale and is taken over simply by asking again. The pid and host written inside are for people only.
 """
 
@@ -14,31 +14,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NAME = "claim"
-_held: set[int] = set()  # descriptors of the claims of this process
+_held: set[int] = set()  # descriptors of the locks of this process
 
 
 @contextlib.contextmanager
-def claim(folder: str | os.PathLike[str]) -> Iterator[bool]:
-    """Whether this process may run the trial in `folder`: False while a live process, or an outer claim, holds it.
+def lock(folder: str | os.PathLike[str]) -> Iterator[bool]:
+    """Whether this process may run the trial in `folder`: False while a live process, or an outer lock, holds it.
 
-    Makes the folder. The claim lasts until the `with` block ends or the process dies.
+    Makes the folder. The lock lasts until the `with` block ends or the process dies.
     """
     os.makedirs(folder, exist_ok=True)
     descriptor = os.open(Path(folder) / NAME, os.O_RDWR | os.O_CREAT, 0o666)
     _held.add(descriptor)
     try:
-        mine = _lock(descriptor)
-        if mine:
+        acquired = _acquire(descriptor)
+        if acquired:
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
-        yield mine
+        yield acquired
     finally:
         if descriptor in _held:
             _held.discard(descriptor)
             os.close(descriptor)
 
 
-def held(folder: str | os.PathLike[str]) -> bool:
+def is_locked(folder: str | os.PathLike[str]) -> bool:
     """Whether some process runs the trial in `folder` at this moment."""
     try:
         descriptor = os.open(Path(folder) / NAME, os.O_RDWR)
@@ -50,7 +50,7 @@ def held(folder: str | os.PathLike[str]) -> bool:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def _acquire(descriptor: int) -> bool:
     """Take the lock, unless it is taken; those who only look share it for microseconds, and are waited for."""
     for _ in range(1000):
         if _try(descriptor, fcntl.LOCK_EX):
@@ -71,7 +71,7 @@ def _try(descriptor: int, operation: int) -> bool:
 
 
 def _forget() -> None:
-    """In a forked child: let go, or a data loader that outlives its killed trial would keep the claim."""
+    """In a forked child: let go, or a data loader that outlives its killed trial would keep the lock."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

@@ -1,15 +1,17 @@
 """A trial as files in its folder: finished or not, how far, with what result; and a task that follows the protocol."""
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from rdrop_exp.launch.lock import lock
 
-from rdrop_exp.launch.lock import claim
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:
@@ -21,15 +23,38 @@ def read_result(folder: str | Path) -> dict[str, Any]:
     return result if isinstance(result, dict) else {}
 
 
+@contextlib.contextmanager
+def atomic_file(path: Path, mode: str = "w", previous: Path | None = None) -> Iterator[IO[Any]]:
+    """A file that takes the place of `path` once the block has ended well: it is there whole, or not at all.
+
+    What was there before is kept as `previous`.
+    """
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    if previous is not None and path.exists():
+        os.replace(path, previous)
+    os.replace(partial, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder last through a power failure, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_result(folder: str | Path, result: dict[str, Any]) -> None:
     """Write result.json atomically."""
     os.makedirs(folder, exist_ok=True)
-    draft = Path(folder) / f".result-{os.getpid()}.json"
-    with open(draft, "w", encoding="utf-8") as file:
+    with atomic_file(Path(folder) / "result.json") as file:
         json.dump(result, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, Path(folder) / "result.json")
 
 
 def plain(value: Any) -> Any:
@@ -57,7 +82,7 @@ def started(folder: str | Path) -> bool:
     return any((Path(folder) / name).exists() for name in ("checkpoint.pt", "config.yaml"))
 
 
-def progress(folder: str | Path) -> dict[str, Any]:
+def last_row(folder: str | Path) -> dict[str, Any]:
     """The last complete row of metrics.jsonl; empty where there is none."""
     try:
         with open(Path(folder) / "metrics.jsonl", "rb") as file:
@@ -75,22 +100,22 @@ def value_of(result: dict[str, Any]) -> Any:
 
 
 class Once:
-    """A task that claims its folder, is skipped where finished, and leaves a result.json.
+    """A task that locks its folder, is skipped where finished, and leaves a result.json.
 
     Wraps the tasks of applications that know nothing of the protocol; the folder is Hydra's runtime output directory.
     """
 
-    def __init__(self, task: Callable[[DictConfig], Any]) -> None:
+    def __init__(self, task: "Callable[[DictConfig], Any]") -> None:
         self.task = task
         self.__name__ = getattr(task, "__name__", "task")
 
-    def __call__(self, cfg: DictConfig) -> Any:
+    def __call__(self, cfg: "DictConfig") -> Any:
         """What the task returns, or returned when it finished; None while another process runs it."""
         from hydra.core.hydra_config import HydraConfig
 
         folder = HydraConfig.get().runtime.output_dir
-        with claim(folder) as mine:
-            if not mine:
+        with lock(folder) as acquired:
+            if not acquired:
                 return None
             if finished(folder):
                 return value_of(read_result(folder))

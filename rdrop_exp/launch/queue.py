@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from rdrop_exp.launch.display import Board
 from rdrop_exp.launch.eta import Estimate
-from rdrop_exp.launch.lock import held
+from rdrop_exp.launch.lock import is_locked
 from rdrop_exp.launch.plan import Job
 from rdrop_exp.launch.protocol import finished, read_result, value_of, write_result, written
 
@@ -56,7 +56,7 @@ class Ledger:
             job = self.queue.pop(0)
             if self.has_finished(job):
                 self.found(job, "elsewhere")
-            elif job.protocol and held(job.trial.folder):
+            elif job.protocol and is_locked(job.trial.folder):
                 self.elsewhere.append(job)
             else:
                 self.begun[job.index] = time.time()
@@ -72,14 +72,14 @@ class Ledger:
             if self.has_finished(job):
                 self.elsewhere.remove(job)
                 self.found(job, "elsewhere")
-            elif not held(job.trial.folder):
+            elif not is_locked(job.trial.folder):
                 self.elsewhere.remove(job)
                 self.queue.append(job)
 
     def returned(self, job: Job, blob: bytes | None, seconds: float) -> None:
         """A task has returned; the protocol says whether its trial is finished."""
         if job.protocol and not finished(job.trial.folder):
-            if held(job.trial.folder):
+            if is_locked(job.trial.folder):
                 self.elsewhere.append(job)
             else:
                 self.failed(job, "its task returned without a finished result.json")

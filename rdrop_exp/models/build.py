@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from rdrop_exp.config.options import Model, Options
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.models import onednn_linear
-from rdrop_exp.noise.branch_inputs import find_entrances
-from rdrop_exp.noise.install import DropPath, Noise, install
-from rdrop_exp.noise.shared_prefix import find_parting
+from rdrop_exp.noise.branch_inputs import find_branch_inputs
+from rdrop_exp.noise.install import InstalledNoise, install_noise
+from rdrop_exp.noise.layers import DropPath
+from rdrop_exp.noise.shared_prefix import find_shared_prefix
 
 
 class Pair(nn.Module):
@@ -34,25 +35,25 @@ class Pair(nn.Module):
 
 def build_network(
     options: Options, *, classes: int, channels: int, image_size: int, device: torch.device
-) -> tuple[nn.Module, Noise]:
+) -> tuple[nn.Module, InstalledNoise]:
     """The network on its device, and the handle that sets its drop rates. Takes (batch, channels, size, size)."""
     networks, noises = [], []
     for group, part in (("model", options.model), ("peer", options.peer)):
         if not part.name:
             continue
         network = create_network(part, group, classes=classes, channels=channels, image_size=image_size)
-        noises.append(install(network, options.regularizer))
+        noises.append(install_noise(network, options.regularizer))
         networks.append(network.to(device))
-        if options.fast_linear and device.type == "cpu" and not options.compile and onednn_linear.pays():
-            onednn_linear.quicken(networks[-1])
+        if options.fast_linear and device.type == "cpu" and not options.compile and onednn_linear.is_faster():
+            onednn_linear.use_onednn(networks[-1])
         _try(networks[-1], group, part.name, classes, (1, channels, image_size, image_size), device)
         _skip(networks[-1], options, _examples(3, channels, image_size, device))
-    noise = Noise([m for n in noises for m in n.modules], [a for n in noises for a in n.attentions])
+    noise = InstalledNoise([m for n in noises for m in n.layers], [a for n in noises for a in n.attentions])
     if len(networks) == 2:
         return Pair(*networks), noise
     if options.regularizer.alpha > 0:
         example = _examples(2, channels, image_size, device)
-        noise.parting = find_parting(networks[0], noise.modules, example, late=options.share_passes)
+        noise.shared_prefix = find_shared_prefix(networks[0], noise.layers, example, late=options.share_passes)
     return networks[0], noise
 
 
@@ -65,7 +66,7 @@ def _skip(network: nn.Module, options: Options, examples: Tensor) -> None:
     r = options.regularizer
     paths = [m for m in network.modules() if isinstance(m, DropPath) and m.highest > 0]
     if paths and r.second_dropout is None:  # rates that differ between passes go by the row
-        find_entrances(network, paths, examples, options.skip_dropped)
+        find_branch_inputs(network, paths, examples, options.skip_dropped)
 
 
 def create_network(part: Model, group: str, *, classes: int, channels: int, image_size: int) -> nn.Module:

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 
 LEAST = 2**22
-"""Products of a layer (rows * inputs * outputs) from which on the detour pays."""
+"""Products of a layer (rows * inputs * outputs) from which on the detour is_faster."""
 
 
 @functools.cache
-def pays() -> bool:
+def is_faster() -> bool:
     """Whether this machine's CPU is one on which oneDNN is the faster."""
     info = Path("/proc/cpuinfo")
     known = hasattr(torch.ops.mkldnn, "_linear_pointwise")  # not where torch is built without oneDNN
     return known and info.is_file() and "AuthenticAMD" in info.read_text(errors="replace")[:4000]
 
 
-def quicken(network: nn.Module) -> None:
+def use_onednn(network: nn.Module) -> None:
     """Let the network's plain linear layers multiply by oneDNN; their weights and names stay as they are."""
     for module in network.modules():
         if type(module) is nn.Linear:

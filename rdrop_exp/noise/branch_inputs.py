@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rdrop_exp.noise.sample_drop import Kept, select
+from rdrop_exp.noise.sample_drop import KeptSamples, gather
 from rdrop_exp.noise.sites import has_weights
 
 
@@ -39,7 +39,7 @@ class Branch(NamedTuple):
 
 
 @torch.no_grad()
-def find_entrances(network: nn.Module, paths: Sequence[Any], inputs: Tensor, skip: bool = True) -> None:
+def find_branch_inputs(network: nn.Module, paths: Sequence[Any], inputs: Tensor, skip: bool = True) -> None:
     """Make each `DropPath` in `paths` choose its samples where its branch begins, where that place can be found.
 
     `inputs` are three examples. With `skip` False they are chosen in the same place, but dropped by a mask. Blocks with
@@ -122,7 +122,7 @@ def _begins(child: nn.Module, branch: Branch, call: Call) -> bool:
     """Whether two of the samples, selected before `child`, reach the end of the branch and of the block as with all."""
     rows, count = len(call.arguments[0]), itertools.count()
     index = torch.tensor([0, rows - 1], device=call.arguments[0].device)
-    kept = Kept(index, rows, 1.0)
+    kept = KeptSamples(index, rows, 1.0)
     arrived: list[Tensor] = []
 
     def arrive(path: Any, inputs: tuple[Tensor, ...]) -> None:
@@ -131,7 +131,7 @@ def _begins(child: nn.Module, branch: Branch, call: Call) -> bool:
             arrived.append(inputs[0])
 
     handles = [
-        child.register_forward_pre_hook(lambda _, inputs: (select(inputs[0], kept), *inputs[1:])),
+        child.register_forward_pre_hook(lambda _, inputs: (gather(inputs[0], kept), *inputs[1:])),
         branch.path.register_forward_pre_hook(arrive),
     ]
     try:

@@ -14,7 +14,7 @@ LEAST = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptSamples:
     """The samples that a branch runs on: their `index` (None: all) among `rows`, and `scale`, one or one for each."""
 
     index: Tensor | None
@@ -22,7 +22,7 @@ class Kept:
     scale: float | Tensor
 
 
-def choose_rows(rows: int, rate: float, device: torch.device, skip: bool = True) -> Kept:
+def draw_kept(rows: int, rate: float, device: torch.device, skip: bool = True) -> KeptSamples:
     """Keep each of `rows` samples with probability 1 - `rate`; with `skip` False, or where few are dropped, by a mask.
 
     Drawn on the CPU, so that nothing waits for a GPU to learn how many they are.
@@ -31,13 +31,13 @@ def choose_rows(rows: int, rate: float, device: torch.device, skip: bool = True)
     scale = 1.0 / (1.0 - rate)
     index = keep.nonzero().squeeze(1)
     if not skip or rows - len(index) < LEAST * rows:
-        return Kept(None, rows, (keep * scale).to(device, non_blocking=True))
+        return KeptSamples(None, rows, (keep * scale).to(device, non_blocking=True))
     if not len(index):  # not every kernel takes an empty batch: the first sample runs, for nothing
         index, scale = torch.zeros(1, dtype=torch.int64), 0.0
-    return Kept(index.to(device, non_blocking=True), rows, scale)
+    return KeptSamples(index.to(device, non_blocking=True), rows, scale)
 
 
-def select(x: Tensor, kept: Kept) -> Tensor:
+def gather(x: Tensor, kept: KeptSamples) -> Tensor:
     """(rows, ...) → the kept samples, (kept, ...)."""
     if kept.index is None:
         return x
@@ -46,18 +46,18 @@ def select(x: Tensor, kept: Kept) -> Tensor:
     return x.index_select(0, kept.index)
 
 
-def spread(x: Tensor, kept: Kept) -> Tensor:
+def scatter(x: Tensor, kept: KeptSamples) -> Tensor:
     """(kept, ...) → (rows, ...): scaled, and zeros for the samples that were left out."""
     if kept.index is None:
         assert isinstance(kept.scale, Tensor)
         return (x * kept.scale.view(-1, *[1] * (x.ndim - 1))).to(x.dtype)  # in float32: bfloat16 has no 1 / 0.9
     assert isinstance(kept.scale, float)
     if _channels_last(x):
-        return _scatter(x.permute(0, 2, 3, 1), kept.index, kept.rows, kept.scale).permute(0, 3, 1, 2)
-    return _scatter(x, kept.index, kept.rows, kept.scale)
+        return _index_add(x.permute(0, 2, 3, 1), kept.index, kept.rows, kept.scale).permute(0, 3, 1, 2)
+    return _index_add(x, kept.index, kept.rows, kept.scale)
 
 
-def _scatter(x: Tensor, index: Tensor, rows: int, scale: float) -> Tensor:
+def _index_add(x: Tensor, index: Tensor, rows: int, scale: float) -> Tensor:
     if x.dtype in (torch.bfloat16, torch.float16):  # alpha would be rounded to them
         x, scale = x * scale, 1.0
     return x.new_zeros(rows, *x.shape[1:]).index_add(0, index, x, alpha=scale)

@@ -14,21 +14,21 @@ from torch import Tensor, nn
 from rdrop_exp.data.batch import repeat
 
 
-class Parting:
+class SharedPrefix:
     """Repeats the first argument of `module` along the batch `copies` times, pass by pass."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.copies = 1
+        self.num_passes = 1
         self.handle = module.register_forward_pre_hook(self._hook)
 
     def _hook(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        return (repeat(arguments[0], self.copies), *arguments[1:]) if self.copies > 1 else None
+        return (repeat(arguments[0], self.num_passes), *arguments[1:]) if self.num_passes > 1 else None
 
 
 @torch.no_grad()
-def find_parting(
+def find_shared_prefix(
     network: nn.Module, noisy: Sequence[nn.Module], inputs: Tensor | dict[str, Tensor], late: bool = True
-) -> Parting:
+) -> SharedPrefix:
     """The latest place for `network` at or before its first noise; with `late` False, its very input.
 
     `noisy` are the modules that make noise, all silent now, and `inputs` an example of at least two items. A place
@@ -39,13 +39,13 @@ def find_parting(
     try:
         expected = network(inputs)
         for module in _from_the_inside(network, noisy, inputs) if late else ():
-            parting = Parting(module)
-            parting.copies = 2
+            prefix = SharedPrefix(module)
+            prefix.num_passes = 2
             if _same(network, inputs, torch.cat([expected, expected])):
-                parting.copies = 1
-                return parting
-            parting.handle.remove()
-        return Parting(network)
+                prefix.num_passes = 1
+                return prefix
+            prefix.handle.remove()
+        return SharedPrefix(network)
     finally:
         network.train(training)
 

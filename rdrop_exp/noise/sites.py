@@ -32,16 +32,16 @@ _SITE_OF = (  # of a dropout, by "path ParentClass"; the first that matches; "" 
 _WRAPPERS = ("Residual", "ResidualBlock", "ResidualDrop")  # x + branch(x) of ConvMixer, SHViT and both EfficientViT
 
 
-class Slot(NamedTuple):
+class NoiseSite(NamedTuple):
     """A place for noise: `parent.attribute`, its site ("branch": stochastic depth), and the path of its block."""
 
     parent: nn.Module
     attribute: str
-    site: str
+    name: str
     block: str
 
 
-def slots(model: nn.Module) -> Iterator[Slot]:
+def noise_sites(model: nn.Module) -> Iterator[NoiseSite]:
     """Places for noise, in the model's own order, which is the order of depth; a block is what timm numbers."""
     for path, parent in model.named_modules():
         numbered = re.match(r".*\.\d+(?![^.])", path)
@@ -55,12 +55,12 @@ def slots(model: nn.Module) -> Iterator[Slot]:
                 branches = [k for k in ("m", "fn", "main") if k in children]
         for attribute, child in children.items():
             if attribute in branches:
-                yield Slot(parent, attribute, "branch", block)
+                yield NoiseSite(parent, attribute, "branch", block)
             elif isinstance(child, nn.modules.dropout._DropoutNd):
                 words = f"{path}.{attribute} {type(parent).__name__}".lstrip(".")
                 site = next((site for pattern, site in _SITE_OF if re.search(pattern, words)), "")
                 if site:
-                    yield Slot(parent, attribute, site, block)
+                    yield NoiseSite(parent, attribute, site, block)
 
 
 def _has_shortcut(block: nn.Module) -> bool:
@@ -76,7 +76,7 @@ def has_weights(module: nn.Module | None) -> bool:
     return module is not None and next(module.parameters(), None) is not None
 
 
-def silence(model: nn.Module) -> None:
+def disable_builtin_dropout(model: nn.Module) -> None:
     """Take away the dropout and stochastic depth that the model was built with, also where they are only numbers."""
     for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -87,7 +87,7 @@ def silence(model: nn.Module) -> None:
                     setattr(module, name, 0.0)  # read at each forward by functional dropout, fused attention, LSTMs
 
 
-def choose(r: Regularizer, found: set[str], name: str) -> set[str]:
+def choose_sites(r: Regularizer, found: set[str], name: str) -> set[str]:
     """The sites that get dropout, checked against those found in the model of that name (its class)."""
     if r.drop_path > 0 and "branch" not in found:
         raise OptionError(

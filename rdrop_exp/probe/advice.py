@@ -7,7 +7,7 @@ in this project's scale.
 
 from typing import Any
 
-from rdrop_exp.probe.conditions import Noise, Overrides
+from rdrop_exp.probe.conditions import Overrides, StandardNoise
 from rdrop_exp.probe.verdict import OVER, UNDER, Verdict
 
 SEEDS = 3
@@ -37,7 +37,7 @@ def sentences(verdict: Verdict, branches: bool) -> list[str]:
 
 
 def sweep(
-    verdict: Verdict, noise: Noise, own: Overrides, seeds: int, *, branches: bool, dropouts: bool
+    verdict: Verdict, noise: StandardNoise, own: Overrides, seeds: int, *, branches: bool, dropouts: bool
 ) -> dict[str, Any]:
     """The content of a sweep file. `own`: the user's overrides; `branches`, `dropouts`: what places the model has."""
     if verdict.regime == UNDER:
@@ -71,7 +71,7 @@ def _under(branches: bool, dropouts: bool) -> list[Overrides]:
     return grids
 
 
-def _over(verdict: Verdict, noise: Noise, branches: bool, dropouts: bool) -> list[Overrides]:
+def _over(verdict: Verdict, noise: StandardNoise, branches: bool, dropouts: bool) -> list[Overrides]:
     best = verdict.rate or noise.rates[0]
     rates = sorted({round(best * factor, 3) for factor in (0.5, 1.0, 2.0) if best * factor < 0.8})
     alphas = {"regularizer.alpha": [0.5, 1.5, 2.5]}

@@ -21,7 +21,7 @@ from rdrop_exp.config.schema import OptionError
 
 if TYPE_CHECKING:
     from rdrop_exp.probe.budget import Plan
-    from rdrop_exp.probe.conditions import Noise, Run
+    from rdrop_exp.probe.conditions import Run, StandardNoise
     from rdrop_exp.probe.setting import Setting
 
 STOPPING = 5.0
@@ -100,7 +100,7 @@ def _rates(text: str) -> tuple[float, ...]:
     return rates
 
 
-def _plan(given: argparse.Namespace, own: "Setting", noise: "Noise") -> "Plan":
+def _plan(given: argparse.Namespace, own: "Setting", noise: "StandardNoise") -> "Plan":
     from rdrop_exp.probe.budget import for_minutes, for_trials
     from rdrop_exp.probe.conditions import possible
     from rdrop_exp.probe.setting import time_a_few_steps
@@ -116,13 +116,14 @@ def _plan(given: argparse.Namespace, own: "Setting", noise: "Noise") -> "Plan":
 
 
 def _folder(own: "Setting", run: "Run", name: str) -> Path:
+    from rdrop_exp.config.identity import trial_spec
     from rdrop_exp.probe.setting import composed
     from rdrop_exp.runs.folder import trial_folder
 
-    return trial_folder(composed(own.overrides | run.overrides | {"name": name}))
+    return trial_folder(trial_spec(composed(own.overrides | run.overrides | {"name": name})))
 
 
-def _show(plan: "Plan", planned: "list[Run]", noise: "Noise") -> None:
+def _show(plan: "Plan", planned: "list[Run]", noise: "StandardNoise") -> None:
     made = plan.layout
     parts = [f"{made.seeds} seeds without and with {noise.regularizer} {noise.rates[0]:g}"]
     parts += [f"{made.strong} with {noise.rates[-1]:g}"] * bool(made.strong)

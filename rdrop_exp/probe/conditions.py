@@ -20,7 +20,7 @@ SIZES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class StandardNoise:
     """What "standard dropout" is for a model: dropout where it has places for it, else stochastic depth."""
 
     regularizer: str
@@ -34,8 +34,8 @@ class Noise:
         )
 
 
-DROPOUT = Noise("dropout", "dropout", (0.1, 0.3))
-STOCHASTIC_DEPTH = Noise("stochastic_depth", "drop_path", (0.1, 0.3))
+DROPOUT = StandardNoise("dropout", "dropout", (0.1, 0.3))
+STOCHASTIC_DEPTH = StandardNoise("stochastic_depth", "drop_path", (0.1, 0.3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Run:
     overrides: Overrides
 
 
-def runs(o: Options, plan: Plan, noise: Noise, per_epoch: int, train_items: int) -> list[Run]:
+def runs(o: Options, plan: Plan, noise: StandardNoise, per_epoch: int, train_items: int) -> list[Run]:
     """All trials, partners next to one another and seed by seed, so that what is done first can be compared first."""
     made = plan.layout
     own = shortened(o, plan, per_epoch)
@@ -125,5 +125,5 @@ def possible(o: Options, train_items: int) -> dict[str, bool]:
     return {"less_data": enough, "smaller": smaller(o.model) is not None}
 
 
-def with_rates(noise: Noise, rates: tuple[float, ...]) -> Noise:
+def with_rates(noise: StandardNoise, rates: tuple[float, ...]) -> StandardNoise:
     return replace(noise, rates=tuple(sorted(rates))) if rates else noise

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rdrop_exp.probe import verdict
-from rdrop_exp.probe.conditions import LESS, Noise, Run
+from rdrop_exp.probe.conditions import LESS, Run, StandardNoise
 from rdrop_exp.probe.verdict import Effect, Verdict
 from rdrop_exp.report.statistics import mean_sd
 from rdrop_exp.runs.folder import read_result
@@ -56,7 +56,7 @@ def judge(found: Findings) -> Verdict:
     return verdict.judge(found.effects("own"))
 
 
-def report(found: Findings, judged: Verdict, noise: Noise, notes: Sequence[str] = ()) -> list[str]:
+def report(found: Findings, judged: Verdict, noise: StandardNoise, notes: Sequence[str] = ()) -> list[str]:
     """Verdict, evidence, trends and reservations, a line each."""
     lines = [f"Verdict: {judged}", *(f"But: {note}." for note in notes)]
     lines.append("Validation accuracy with noise minus without, between trials of the same seed:")

@@ -17,7 +17,7 @@ from rdrop_exp.config.identity import canonical
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.probe.budget import Cost
-from rdrop_exp.probe.conditions import DROPOUT, STOCHASTIC_DEPTH, Noise, Overrides, total_steps
+from rdrop_exp.probe.conditions import DROPOUT, STOCHASTIC_DEPTH, Overrides, StandardNoise, total_steps
 
 OWN = ("regularizer", "seed", "name", "sweep", "hydra.sweeper", "analysis", "repeat")
 """Options that are the probe's to set."""
@@ -38,7 +38,7 @@ class Setting:
     dropouts: bool
 
     @property
-    def noise(self) -> Noise:
+    def noise(self) -> StandardNoise:
         return STOCHASTIC_DEPTH if self.branches and not self.dropouts else DROPOUT
 
 
@@ -106,7 +106,7 @@ def examine(own: Overrides, launcher: list[str]) -> Setting:
     from rdrop_exp.data import datasets
     from rdrop_exp.data.sampler import Plan
     from rdrop_exp.models.build import create_network
-    from rdrop_exp.noise.sites import PRESETS, slots
+    from rdrop_exp.noise.sites import PRESETS, noise_sites
 
     o = composed(own)
     own = without_rates(own)
@@ -114,7 +114,7 @@ def examine(own: Overrides, launcher: list[str]) -> Setting:
     plan = Plan(source.sets, o.dataset, o.optimizer.batch_size, 0)
     size = o.dataset.image_size or (224 if source.images is None else source.images.shape[-1])
     model = create_network(o.model, "model", classes=source.classes, channels=source.channels, image_size=size)
-    found = {slot.site for slot in slots(model)}
+    found = {site.name for site in noise_sites(model)}
     dropouts = bool(found & set(PRESETS["dru"]))
     return Setting(
         o=o, overrides=own, launcher=launcher, sizes=plan.sizes, per_epoch=plan.steps,
@@ -149,7 +149,7 @@ def command(*words: str) -> list[str]:
 
 
 def time_a_few_steps(setting: Setting) -> Cost:
-    """Train a few noisy steps in a process of its own, on one slot; `OptionError` with its words where that fails."""
+    """Train a few noisy steps in a process of its own, on one site; `OptionError` with its words where that fails."""
     o, slots = setting.o, slots_of(setting.launcher)
     with tempfile.TemporaryDirectory() as folder:
         few = {"schedule.steps": PILOT_STEPS, "schedule.warmup_steps": 0, "dataset.limit": PILOT_STEPS}

@@ -6,11 +6,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.schema import OptionError
+from rdrop_exp.runs.folder import last_row, read_start
 
 STATUSES = ("finished", "running", "stopped", "failed", "damaged", "empty")
 """In the order in which one of two copies of a trial is preferred."""
@@ -21,7 +23,6 @@ _SIGNS = {"config.yaml", "metrics.jsonl", "result.json"}
 _WRITTEN = _SIGNS | {"checkpoint.pt", "log.txt"}
 _TRIAL_NAME = re.compile(r"-[0-9a-f]{10}$")
 _GROUPS = ("model", "peer", "dataset", "regularizer", "schedule", "optimizer", "logger")
-_SEED_LINE = re.compile(r"^seed: (-?\d+)$", re.MULTILINE)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -126,7 +127,7 @@ def _from_result(path: str, written: float) -> Trial:
         return damaged(f"has options that are no group: {wrong[0]}")
     versions = result.get("versions")
     try:
-        group = str(result.get("group") or "") or _group_and_options(json.dumps(options))[0]
+        group = str(result.get("group") or "") or trial_spec(from_dict(options)).group
     except ValueError as error:
         return damaged(f"names no group, and its options give none: {_one_line(error)}")
     return Trial(
@@ -155,67 +156,32 @@ def _unfinished(path: str, files: dict[str, os.DirEntry[str]]) -> Trial:
     trial = Trial(folder=Path(path), status="stopped", experiment=os.path.basename(os.path.dirname(path)))
     trial.written = max(files[name].stat().st_mtime for name in _WRITTEN & files.keys())
     try:
-        with open(os.path.join(path, "config.yaml"), encoding="utf-8") as file:
-            text = file.read()
-        # Trials of a group have the same text but for the seed: each group is parsed and checked once.
-        seed = _SEED_LINE.search(text)
-        trial.group, options = _group_and_options(_SEED_LINE.sub("seed: 0", text))
-        trial.options = options | ({"seed": int(seed[1])} if seed else {})
+        about = read_start(path)
     except OptionError as error:
         trial.error = f"its config.yaml is of another version, so it is in no group: {error}"
+        about = {}
     except (OSError, ValueError) as error:
-        trial.status, trial.error = "damaged", f"config.yaml cannot be read: {_one_line(error)}"
+        trial.status, trial.error = "damaged", f"its options cannot be read: {_one_line(error)}"
         return trial
-    if match := _TRIAL_NAME.search(os.path.basename(path)):
+    trial.identity, trial.group = str(about.get("identity") or ""), str(about.get("group") or "")
+    options = about.get("options")
+    trial.options = options if isinstance(options, dict) else {}
+    if not trial.identity and (match := _TRIAL_NAME.search(os.path.basename(path))):
         trial.identity = match[0][1:]
-    trial.progress = _progress(os.path.join(path, "metrics.jsonl"))
+    trial.progress = _number(last_row(path).get("progress"))
     quiet = max(QUIET_SECONDS, 5 * float(trial.options.get("checkpoint_seconds") or 0))
-    held = _held(path) if "claim" in files else None
-    trial.status = "running" if (time.time() - trial.written < quiet if held is None else held) else "stopped"
+    locked = _is_locked(path) if "claim" in files else None
+    running = time.time() - trial.written < quiet if locked is None else locked
+    trial.status = "running" if running else "stopped"
     return trial
 
 
-@cache
-def _group_and_options(text: str) -> tuple[str, dict[str, Any]]:
-    """The group's identity and canonical options of a config.yaml; ValueError where it is no such thing."""
-    import dataclasses
-
-    import yaml  # type: ignore[import-untyped]
-
-    from rdrop_exp.config.identity import canonical, from_dict, identity
-
-    try:
-        values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-    if not isinstance(values, dict):
-        raise ValueError("it holds no options")
-    options = from_dict(values)
-    return identity(options, seeded=False), dataclasses.asdict(canonical(options)[0])
-
-
-def _progress(path: str) -> float | None:
-    """The share done, from the last whole row near the end of metrics.jsonl."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
-            lines = file.read().splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            return _number(json.loads(line)["progress"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return None
-
-
-def _held(folder: str) -> bool | None:
+def _is_locked(folder: str) -> bool | None:
     """Whether some process runs the trial; None where this machine cannot look."""
     try:
-        from rdrop_exp.launch.lock import held
+        from rdrop_exp.launch.lock import is_locked
 
-        return held(folder)
+        return is_locked(folder)
     except (ImportError, OSError):  # a system without such locks, a folder that may only be read
         return None
 

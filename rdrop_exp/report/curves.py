@@ -1,11 +1,11 @@
 """Learning curves and schedules of a group: metrics.jsonl of every seed, as a mean and a band on one short grid."""
 
-import json
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rdrop_exp.report.collect import Trial
+from rdrop_exp.runs.folder import read_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,14 +34,8 @@ def _read(path: Path, _mtime: int, _size: int) -> "Series":
     """Kept while the file stays as it is, for the page that looks again every few seconds."""
     import numpy as np
 
-    lines = path.read_bytes().splitlines()
-    if len(lines) > LINES:
-        stride = len(lines) // LINES + 1
-        last = len(lines) - 1
-        rare = (b'"val/', b'"analysis/')
-        lines = [line for i, line in enumerate(lines) if i % stride == 0 or i == last or any(k in line for k in rare)]
     points: dict[str, tuple[list[float], list[float]]] = {}
-    for row in _rows(lines):
+    for row in read_rows(path.parent, LINES, (b'"val/', b'"analysis/')):
         epoch = row.get("epoch")
         if not isinstance(epoch, int | float):
             continue
@@ -51,19 +45,6 @@ def _read(path: Path, _mtime: int, _size: int) -> "Series":
                 x.append(epoch)
                 y.append(value)
     return {name: (np.array(x), np.array(y)) for name, (x, y) in points.items()}
-
-
-def _rows(lines: list[bytes]) -> list[dict[str, Any]]:
-    try:
-        rows = json.loads(b"[" + b",".join(lines) + b"]")  # all at once is twice as fast
-    except ValueError:
-        rows = []
-        for line in lines:
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                continue
-    return [row for row in rows if isinstance(row, dict)]
 
 
 def over_seeds(trials: list[Trial], names: list[str], scales: dict[str, float]) -> dict[str, Curve]:

@@ -12,25 +12,20 @@ from typing import Any
 
 import torch
 
+from rdrop_exp.runs.folder import atomic_file
+
 NAME, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 _DIGEST = hashlib.sha256().digest_size
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain values) so that a crash at any moment leaves a whole checkpoint behind."""
-    partial = folder / "checkpoint.partial"
-    with partial.open("wb+") as file:
+    with atomic_file(folder / NAME, "wb+", previous=folder / PREVIOUS) as file:
         torch.save(state, file)
         file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").digest()
+        digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
         file.seek(0, os.SEEK_END)
         file.write(digest)
-        file.flush()
-        os.fsync(file.fileno())
-    if (folder / NAME).exists():
-        os.replace(folder / NAME, folder / PREVIOUS)
-    os.replace(partial, folder / NAME)
-    sync_folder(folder)
 
 
 def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
@@ -52,7 +47,7 @@ def finish(folder: Path, weights: dict[str, Any] | None) -> None:
         (folder / NAME).unlink(missing_ok=True)
     else:
         save(folder, {"model": weights})
-    for name in (PREVIOUS, "checkpoint.partial"):
+    for name in (PREVIOUS, f"{NAME}.partial", "checkpoint.partial"):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -66,24 +61,3 @@ def _whole(path: Path) -> bool:
             sha.update(block)
             size -= len(block)
         return file.read() == sha.digest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file atomically: it is there whole, or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder last through a power failure, where the system can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -1,236 +1,202 @@
-"""The training loop, in plain sight: from options, data and a network to metrics, resumable at any step.
+"""The training loop: from options, data and a network to metrics, resumable at any step.
 
 Everything random is a function of (seed, step): the data by itself, the noise by reseeding torch at every step. So a
-checkpoint is weights, optimizer and `State`, and a trial that was stopped goes on bit for bit.
+trial that was stopped goes on bit for bit from its `State`.
 """
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rdrop_exp.config.options import Options
-from rdrop_exp.config.schedules import learning_rate, noise_share
+from rdrop_exp.config.schedules import learning_rate
 from rdrop_exp.data.batch import Batch, Data, items, split
-from rdrop_exp.noise.install import Noise
-from rdrop_exp.seeds import mix
+from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train.compile import begin_forward, compiled
 from rdrop_exp.train.evaluate import Row, correct, evaluate
-from rdrop_exp.train.losses import Loss, loss
-from rdrop_exp.train.optim import make_ema, make_optimizer
-
-COLUMNS = ("train/loss", "train/cross_entropy", "train/consistency", "train/accuracy")
+from rdrop_exp.train.state import COLUMNS, Progress, State, copied
+from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message is one sentence that says at which step and what to change."""
 
 
-@dataclass(slots=True)
-class State:
-    """Where training is, beside weights and optimizer: plain numbers, part of every checkpoint."""
+class Stopwatch:
+    """Seconds since it was started, without those while it was paused."""
 
-    step: int = 0  # optimizer steps done
-    logged: int = 0  # step of the last row
-    epoch_sums: list[float] = field(default_factory=lambda: [0.0] * len(COLUMNS))
-    epoch_start: int = 0
-    best_value: float = -math.inf
-    best_epoch: int = 0
-    seconds: float = 0.0  # of training and validation, over all starts
-    train_seconds: float = 0.0
-    rows: int = 0  # bytes of metrics.jsonl that belong to this state
-    metrics: Row = field(default_factory=dict)  # what result.json will hold
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+
+@contextmanager
+def paused(*watches: Stopwatch) -> Iterator[None]:
+    before = time.monotonic()
+    yield
+    for watch in watches:
+        watch.began += time.monotonic() - before
 
 
 def train(
     o: Options,
     network: nn.Module,
-    noise: Noise,
+    noise: InstalledNoise,
     data: Data,
     device: torch.device,
     saved: dict[str, Any] | None,
     log: Callable[[Row], int],
-    pause: Callable[[Callable[[], dict[str, Any]]], None],
-) -> State:
+    checkpoint_hook: Callable[[Callable[[], dict[str, Any]]], None],
+    analyse: Callable[[int], Row] | None = None,
+) -> Progress:
     """Train from the saved checkpoint, or the start, to the end; then test the chosen weights, which stay in `network`.
 
-    `log` writes a row of metrics and returns the size of its file. `pause(pack)` is called between steps and may save
-    what `pack()` returns; it stops training by raising.
+    `log` writes a row of metrics and returns the size of its file. `checkpoint_hook(state_dict)` is called between
+    steps and may save what `state_dict()` returns; it stops training by raising. `analyse(step)` measures the network
+    every `o.analysis.every` steps and leaves it as it was.
     """
     per_epoch = data.steps_per_epoch
     total = o.schedule.steps or o.schedule.epochs * per_epoch
-    networks = 2 if o.peer.name else 1
-
-    # -- what a checkpoint holds ------------------------------------------------------------------------------------
-    optimizer = make_optimizer(o.optimizer, network)
-    scaler = torch.amp.GradScaler(device.type, enabled=o.precision == "fp16")
-    ema = make_ema(network, o.optimizer.ema)
-    evaluated = ema.module if ema else network
-    s, best = State(), {k: v.clone() for k, v in evaluated.state_dict().items()}
-    every = min(o.logger.every, per_epoch)
-    history = torch.zeros(every, len(COLUMNS), device=device)  # the steps since the last row, read only then
-    analyse = analyser(o, network, noise, data, device) if o.analysis.every else None  # keeps the initial weights
+    state = State.initial(o, network, device, min(o.logger.every, per_epoch))
     if saved:
-        s, best, history = State(**saved["state"]), saved["best"], saved["history"]
-        network.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        scaler.load_state_dict(saved["scaler"])
-        if ema:
-            ema.module.load_state_dict(saved["ema"])
-
-    def pack() -> dict[str, Any]:
-        state = asdict(s) | {"seconds": s.seconds + time.monotonic() - started}
-        parts: dict[str, Any] = {"model": network, "optimizer": optimizer, "scaler": scaler}
-        parts |= {"ema": ema.module} if ema else {}
-        return {k: v.state_dict() for k, v in parts.items()} | {"state": state, "best": best, "history": history}
-
-    # -- training ---------------------------------------------------------------------------------------------------
+        state.load_state_dict(saved)
+    p, earlier = state.progress, state.progress.seconds
     forward = compiled(network, o.compile_mode) if o.compile else network
-    cast = autocast(o.precision, device)
-    started = clock = time.monotonic()
-    batches = data.train(*divmod(s.step, per_epoch))
-    norm: Tensor | None = None
-    ended = s.step >= total
+    since_start, since_row = Stopwatch(), Stopwatch()
+
+    def state_dict() -> dict[str, Any]:
+        p.seconds = earlier + since_start.seconds()
+        return state.state_dict()
+
+    batches = data.train(*divmod(p.step, per_epoch))
+    ended = p.step >= total
     network.train()
     while not ended:
-        epoch, index = divmod(s.step, per_epoch)
+        epoch, index = divmod(p.step, per_epoch)
         if index == 0:
             batches = data.train(epoch)
-        if analyse and s.step % (o.analysis.every or 1) == 0:
-            before = time.monotonic()
-            s.rows = log({"step": s.step, "epoch": s.step / per_epoch, "progress": s.step / total} | analyse(s.step))
-            started, clock = (then + time.monotonic() - before for then in (started, clock))
+        if analyse and p.step % (o.analysis.every or 1) == 0:
+            with paused(since_start, since_row):
+                p.rows = log(position(p.step, per_epoch, total) | analyse(p.step))
         batch = next(batches)
-        reseed(device, mix(o.seed, "step", s.step))
+        plan = step_plan(o, noise, p.step, per_epoch, total)
+        lr_scale = learning_rate(o.schedule, p.step, per_epoch, total)
+        seed_noise(device, derive_seed(o.seed, "step", p.step))
+        state.history[p.step - p.logged], grad_norm = train_step(o, state, noise, forward, batch, plan, lr_scale)
+        p.step += 1
 
-        # This step's rates: known on the host, so that a step without active noise makes a single pass.
-        share, tied, copies = passes_at(o, noise, s.step, per_epoch, total)
-        noise.set(share, copies)
-        rate = learning_rate(o.schedule, s.step, per_epoch, total)
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * rate
-
-        # Forward and backward, a micro-batch at a time; the loss is the mean over the whole batch's items.
-        sums = torch.zeros(len(COLUMNS), device=device)
-        for micro in split(batch, o.optimizer.accumulate):
-            if o.compile:
-                begin_forward(network, o.compile_mode, device)
-            with cast():
-                outputs = forward(micro.inputs)
-            losses = batch_loss(o, outputs, micro, copies, tied, items(batch))
-            scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
-            with torch.no_grad():
-                right = correct(outputs[: len(micro.targets)], micro) / items(batch)
-                sums += torch.stack([*losses, right])
-        if o.optimizer.clip:
-            scaler.unscale_(optimizer)
-            norm = nn.utils.clip_grad_norm_(network.parameters(), o.optimizer.clip)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
-        if ema:
-            ema.update(network)
-        history[s.step - s.logged] = sums
-        s.step += 1
-
-        # Rows of metrics: the only place that waits for the device.
-        epoch_ends = s.step % per_epoch == 0 or s.step == total
-        if epoch_ends or s.step - s.logged == every:
-            steps = s.step - s.logged
-            rows = history[:steps].tolist()
-            check_finite(o, device, rows, s.logged)
-            now = time.monotonic()
-            s.train_seconds += now - clock
-            means = [math.fsum(column) / steps for column in zip(*rows, strict=True)]
-            s.epoch_sums = [a + b * steps for a, b in zip(s.epoch_sums, means, strict=True)]
-            ended = s.step == total or means[0] < o.stop_loss
-            row: Row = {"step": s.step, "epoch": s.step / per_epoch, "progress": s.step / total}
-            row |= dict(zip(COLUMNS, means, strict=True)) | noise.rates(share)
-            row |= {"lr": o.optimizer.lr * rate, "images_per_second": steps * o.optimizer.batch_size / (now - clock)}
-            row |= {} if norm is None else {"grad_norm": norm.item()}
-            s.logged = s.step
+        epoch_ends = p.step % per_epoch == 0 or p.step == total
+        if epoch_ends or p.step - p.logged == len(state.history):  # the only place that waits for the device
+            row = position(p.step, per_epoch, total) | log_interval(o, state, since_row)
+            row |= noise.rates(plan.rate_scale) | {"lr": o.optimizer.lr * lr_scale}
+            row |= {} if grad_norm is None else {"grad_norm": grad_norm.item()}
+            ended = p.step == total or row["train/loss"] < o.stop_loss
             if epoch_ends or ended:
-                since = s.step - s.epoch_start
-                s.metrics |= dict(zip(COLUMNS, (x / since for x in s.epoch_sums), strict=True))
-                s.epoch_sums, s.epoch_start = [0.0] * len(COLUMNS), s.step
-                if ended or math.ceil(s.step / per_epoch) % o.validate_every == 0:
-                    noise.set(0.0)
-                    validation = evaluate(evaluated, data.validation(), device, cast, "val", networks)
-                    row |= validation
-                    if validation["val/accuracy"] > s.best_value or o.select == "last":
-                        s.best_value, s.best_epoch = validation["val/accuracy"], math.ceil(s.step / per_epoch)
-                        s.metrics |= validation
-                        best = {k: v.clone() for k, v in evaluated.state_dict().items()}
-                    network.train()
-            s.rows = log(row)
-            clock = time.monotonic()
+                end_epoch(p)
+                if ended or math.ceil(p.step / per_epoch) % o.validate_every == 0:
+                    row |= validate(o, state, noise, data, device)
+            p.rows = log(row)
+            since_row = Stopwatch()
         if not ended:
-            before = time.monotonic()
-            pause(pack)
-            clock += time.monotonic() - before
+            with paused(since_row):
+                checkpoint_hook(state_dict)
 
-    # -- test, once, the chosen weights -----------------------------------------------------------------------------
-    network.load_state_dict(best)
-    noise.set(0.0)
-    s.metrics |= evaluate(network, data.test(), device, cast, "test", networks)
-    s.seconds += time.monotonic() - started
-    return s
+    network.load_state_dict(state.best)
+    noise.set_rates(0.0)
+    p.metrics |= evaluate(network, data.test(), device, autocast(o.precision, device), "test", networks(o))
+    p.seconds = earlier + since_start.seconds()
+    return p
 
 
-def passes_at(o: Options, noise: Noise, step: int, per_epoch: int, total: int) -> tuple[float, bool, int]:
-    """At `step`: the share of the full drop rates, whether the loss ties passes together, and how many it needs."""
-    r, networks = o.regularizer, 2 if o.peer.name else 1
-    share = noise_share(r, step, per_epoch, total)
-    tied = r.alpha > 0 and step % r.every == 0 and (networks == 2 or (share > 0 and bool(noise.modules)))
-    return share, tied, r.passes if tied and networks == 1 else 1
+def networks(o: Options) -> int:
+    """How many networks train together."""
+    return 2 if o.peer.name else 1
 
 
-def batch_loss(o: Options, outputs: Tensor, batch: Batch, copies: int, tied: bool, count: int | Tensor) -> Loss:
-    """The loss of the `copies` passes of a batch or micro-batch, its sum over items divided by `count`."""
-    r, networks = o.regularizer, 2 if o.peer.name else 1
-    return loss(
-        outputs,
-        batch.targets,
-        passes=copies * networks,
-        alpha=r.alpha if tied else 0.0,
-        mask=batch.mask,
-        items=count,
-        divergence=r.divergence,
-        stop_gradient=r.stop_gradient,
-    )
+def position(step: int, per_epoch: int, total: int) -> Row:
+    """Where in training a row belongs."""
+    return {"step": step, "epoch": step / per_epoch, "progress": step / total}
 
 
-def analyser(o: Options, network: nn.Module, noise: Noise, data: Data, device: torch.device) -> Callable[[int], Row]:
-    """What measures the network at a step and leaves training as it was; imported only where it is asked for."""
-    from rdrop_exp.analysis.online import analyser as make
+def train_step(
+    o: Options,
+    state: State,
+    noise: InstalledNoise,
+    forward: Callable[[Any], Tensor],
+    batch: Batch,
+    plan: StepPlan,
+    lr_scale: float,
+) -> tuple[Tensor, Tensor | None]:
+    """One optimizer step: its COLUMNS (means over the batch's items) and the gradient norm where it is clipped."""
+    network, optimizer, scaler = state.network, state.optimizer, state.scaler
+    device = state.history.device
+    noise.set_rates(plan.rate_scale, plan.num_passes)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * lr_scale
+    cast, grad_norm = autocast(o.precision, device), None
+    sums = torch.zeros(len(COLUMNS), device=device)
+    for micro in split(batch, o.optimizer.accumulate):
+        if o.compile:
+            begin_forward(network, o.compile_mode, device)
+        with cast():
+            outputs = forward(micro.inputs)
+        losses = batch_loss(o, outputs, micro, plan, items(batch))
+        scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            right = correct(outputs[: len(micro.targets)], micro) / items(batch)
+            sums += torch.stack([*losses, right])
+    if o.optimizer.clip:
+        scaler.unscale_(optimizer)
+        grad_norm = nn.utils.clip_grad_norm_(network.parameters(), o.optimizer.clip)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    if state.ema:
+        state.ema.update(network)
+    return sums, grad_norm
 
-    return make(o, network, noise, data, device)
+
+def log_interval(o: Options, state: State, since_row: Stopwatch) -> Row:
+    """Means over the steps since the last row; waits for the device. `TrainingError` where a loss is not finite."""
+    p = state.progress
+    steps = p.step - p.logged
+    rows = state.history[:steps].tolist()
+    check_finite(o, state.history.device, rows, p.logged)
+    seconds = since_row.seconds()
+    means = [math.fsum(column) / steps for column in zip(*rows, strict=True)]
+    p.train_seconds += seconds
+    p.epoch_sums = [a + b * steps for a, b in zip(p.epoch_sums, means, strict=True)]
+    p.logged = p.step
+    return dict(zip(COLUMNS, means, strict=True)) | {"images_per_second": steps * o.optimizer.batch_size / seconds}
 
 
-def reseed(device: torch.device, seed: int) -> None:
-    """Seed the generator that noise on this device draws from.
-
-    `torch.manual_seed` would seed every kind of device, and where CUDA is not in use it queues the call, with a stack
-    trace, each time: half a millisecond and a leak at every step.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
+def end_epoch(p: Progress) -> None:
+    """The epoch's means become the trial's training metrics."""
+    steps = p.step - p.epoch_start
+    p.metrics |= dict(zip(COLUMNS, (x / steps for x in p.epoch_sums), strict=True))
+    p.epoch_sums, p.epoch_start = [0.0] * len(COLUMNS), p.step
 
 
-def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
-    """A maker of the context in which the forward pass runs."""
-    if precision == "fp32":
-        return nullcontext
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return lambda: torch.autocast(device.type, dtype=dtype)
+def validate(o: Options, state: State, noise: InstalledNoise, data: Data, device: torch.device) -> Row:
+    """Validation metrics; the weights are kept where they are the best so far, or where the last are asked for."""
+    p = state.progress
+    noise.set_rates(0.0)
+    cast = autocast(o.precision, device)
+    metrics = evaluate(state.evaluated, data.validation(), device, cast, "val", networks(o))
+    if metrics["val/accuracy"] > p.best_value or o.select == "last":
+        p.best_value, p.best_epoch = metrics["val/accuracy"], math.ceil(p.step / data.steps_per_epoch)
+        p.metrics |= metrics
+        state.best = copied(state.evaluated)
+    state.network.train()
+    return metrics
 
 
 def check_finite(o: Options, device: torch.device, rows: list[list[float]], first: int) -> None:

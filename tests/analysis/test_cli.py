@@ -10,14 +10,14 @@ import torch
 
 from rdrop_exp.analysis import cli
 from rdrop_exp.analysis.curves import area, area_weights, changes, read
+from rdrop_exp.analysis.online import make_analysis
 from rdrop_exp.analysis.page import payload
 from rdrop_exp.analysis.table import HEADINGS, cells, interval
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.report.collect import collect
 from rdrop_exp.report.groups import settings
-from rdrop_exp.runs.folder import trial_folder
 from rdrop_exp.train import checkpoint, trial
-from tests.conftest import VIT, merged
+from tests.conftest import VIT, folder_of, merged
 from tests.report.trials import EARLY, NONE, write_trial
 
 LATE = {"name": "late_dropout", "dropout": 0.1, "when": "late", "cutoff_epoch": 5}
@@ -140,7 +140,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in (0, 1):
         for regularizer in (NONE, early):
             values = {"regularizer": regularizer, "seed": seed, "output_dir": str(root), "name": "demo"}
-            assert trial.run(from_dict(merged(VIT, values, {"analysis": {"every": 5, "batches": 4}}))) is not None
+            assert (
+                trial.run(
+                    from_dict(merged(VIT, values, {"analysis": {"every": 5, "batches": 4}})),
+                    make_analysis=make_analysis,
+                )
+                is not None
+            )
     return root / "demo"
 
 
@@ -188,11 +194,11 @@ def test_a_stopped_trial_is_measured_as_while_it_trained(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(checkpoint, "save", counted)
     with pytest.raises(Crash):
-        trial.run(o)
-    folder = trial_folder(o)
+        trial.run(o, make_analysis=make_analysis)
+    folder = folder_of(o)
     assert cli.main([str(folder), "--batches", "4", "--passes", "5", "--no-page"]) == 0
     found = json.loads((folder / "analysis.json").read_text())
-    trial.run(o)
+    trial.run(o, make_analysis=make_analysis)
     curve = read(collect([folder])[0][0])
     assert curve is not None
     assert (curve.steps, curve.per_epoch, curve.total) == ([0, 5, 10, 15], 10, 20)
@@ -247,7 +253,7 @@ def test_user_errors_are_one_sentence(
     o = from_dict(merged(VIT, {"output_dir": str(tmp_path)}))
     folder = write_trial(tmp_path, NONE, 0, experiment="x")
     folder.rename(tmp_path / "bare")
-    assert trial_folder(o).parent.parent == tmp_path
+    assert folder_of(o).parent.parent == tmp_path
     assert cli.main(words.split()) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"rdrop-analyze: {message}")

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from rdrop_exp.analysis.inconsistency import calibration_error, measure
+from rdrop_exp.analysis.online import make_analysis
 from rdrop_exp.analysis.rebuild import create, noisy_twin
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch
 from rdrop_exp.data.load import load_data
-from rdrop_exp.noise.install import Dropout, Noise
+from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.noise.layers import Dropout
 from rdrop_exp.train import trial
-from rdrop_exp.train.loop import autocast
 from rdrop_exp.train.losses import kl
+from rdrop_exp.train.step import autocast
 from tests.conftest import SMALL, VIT, merged
 
 CPU = torch.device("cpu")
@@ -37,12 +39,12 @@ def test_a_sure_and_right_model_is_calibrated() -> None:
     assert calibration_error(torch.eye(3), (torch.arange(3) + 1) % 3) == 1
 
 
-def network(rate: float) -> tuple[nn.Module, Noise]:
+def network(rate: float) -> tuple[nn.Module, InstalledNoise]:
     """Two classes from one number, which dropout before it doubles or clears (rate 1/2)."""
     dropout = Dropout(rate)
     linear = nn.Linear(1, 2, bias=False)
     linear.weight.data = torch.tensor([[1.0], [-1.0]])
-    return nn.Sequential(dropout, linear), Noise([dropout])
+    return nn.Sequential(dropout, linear), InstalledNoise([dropout])
 
 
 def test_inconsistency_in_closed_form() -> None:
@@ -67,7 +69,7 @@ def test_inconsistency_in_closed_form() -> None:
 def test_without_noise_all_passes_are_the_clean_one() -> None:
     model, _ = network(0.0)
     batches = [Batch(torch.randn(50, 1), torch.randint(0, 2, (50,)))]
-    found = measure(model, Noise([]), batches, CPU, CAST, passes=3, seed=0)
+    found = measure(model, InstalledNoise([]), batches, CPU, CAST, passes=3, seed=0)
     assert found.divergence.value == found.inconsistency.value == found.gain.value == 0
     assert found.ece == pytest.approx(found.ece_mc)
 
@@ -93,7 +95,7 @@ def test_only_the_noise_is_in_train_mode() -> None:
     assert measure(model, noise, data.validation(), CPU, CAST, passes=3, seed=1) != first
     with torch.no_grad():
         images = next(data.validation()).inputs
-        noise.set(1.0)
+        noise.set_rates(1.0)
         assert torch.equal(model(images), model(images))  # it has left the noise off in eval mode
 
 
@@ -112,11 +114,11 @@ def test_a_twin_has_the_same_outputs_without_noise_and_others_with(regularizer: 
         return result
 
     assert torch.equal(outputs(model), outputs(twin))
-    assert [m.highest for m in noise.modules] == [pytest.approx(0.2)] * len(noise.modules)
+    assert [m.highest for m in noise.layers] == [pytest.approx(0.2)] * len(noise.layers)
     assert measure(twin, noise, data.validation(), CPU, CAST, passes=2, seed=0).divergence.value > 0
 
 
 def test_a_twin_without_noise_is_refused(tmp_path: Path) -> None:
     values = {"analysis": {"every": 5, "batches": 2, "dropout": 0.0}, "output_dir": str(tmp_path)}
     with pytest.raises(OptionError, match=r"analysis\.dropout"):
-        trial.run(from_dict(merged(VIT, values)))
+        trial.run(from_dict(merged(VIT, values)), make_analysis=make_analysis)

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from rdrop_exp.analysis import minibatches
 from rdrop_exp.analysis.measure import Meter, Settings, flat, undisturbed
+from rdrop_exp.analysis.online import make_analysis
 from rdrop_exp.analysis.rebuild import create
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Data, items, split
 from rdrop_exp.data.load import load_data
-from rdrop_exp.noise.install import Noise
-from rdrop_exp.runs.folder import trial_folder
-from rdrop_exp.seeds import mix
+from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import checkpoint, trial
-from rdrop_exp.train.loop import passes_at, reseed
-from tests.conftest import SMALL, VIT, Crash, crash_at_save, merged
+from rdrop_exp.train.step import seed_noise, step_plan
+from tests.conftest import SMALL, VIT, Crash, crash_at_save, folder_of, merged
 
 CPU = torch.device("cpu")
 
@@ -52,7 +52,7 @@ def test_a_linear_model_on_two_points() -> None:
     network = linear()
     (two,) = minibatches.whole(o, data, 2)
     one, other = (softmax_gradient(network, two.inputs[i : i + 1], two.targets[i : i + 1]) for i in (0, 1))
-    found = Meter(o, network, Noise([]), data, CPU, Settings(batches=9, batch_size=1)).at(0)
+    found = Meter(o, network, InstalledNoise([]), data, CPU, Settings(batches=9, batch_size=1)).at(0)
     g = found.gradient
     assert g.full_norm == pytest.approx(float(((one + other) / 2).norm()), rel=1e-5)
     picks = [int(b.targets) == int(two.targets[0]) for b in minibatches.mini_batches(o, data, 9, 1, 0, augment=False)]
@@ -70,12 +70,14 @@ def test_the_full_gradient_is_that_of_the_whole_training_set() -> None:
     (everything,) = minibatches.whole(o, data, 10_000)
     assert len(everything.targets) == data.sizes["train"]
     expected = softmax_gradient(network, everything.inputs, everything.targets)
-    found = Meter(o, network, Noise([]), data, CPU, Settings(batches=4, batch_size=10_000, augment=False)).at(0)
+    found = Meter(o, network, InstalledNoise([]), data, CPU, Settings(batches=4, batch_size=10_000, augment=False)).at(
+        0
+    )
     assert found.gradient.full_norm == pytest.approx(float(expected.norm()), rel=1e-5)
     assert found.batch_size == data.sizes["train"]
     assert found.gradient.direction_error.value == pytest.approx(0, abs=1e-6)
     assert found.gradient.variance == pytest.approx(0, abs=1e-9)
-    augmented = Meter(o, network, Noise([]), data, CPU, Settings(batches=4, batch_size=10_000)).at(0)
+    augmented = Meter(o, network, InstalledNoise([]), data, CPU, Settings(batches=4, batch_size=10_000)).at(0)
     assert augmented.gradient.full_norm == found.gradient.full_norm
     assert augmented.gradient.direction_error.value > 1e-3
 
@@ -125,16 +127,16 @@ def test_it_is_the_gradient_that_training_steps_along(tmp_path: Path, values: di
     plain = {"name": "momentum", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 64, "accumulate": 2}
     steps = {"shape": "constant", "steps": 1}
     o, data = prepared({"optimizer": plain, "schedule": steps, "select": "last", "output_dir": str(tmp_path)}, values)
-    assert trial.run(o) is not None
-    saved = checkpoint.load(trial_folder(o), CPU)
+    assert trial.run(o, make_analysis=make_analysis) is not None
+    saved = checkpoint.load(folder_of(o), CPU)
     assert saved is not None
     made = meter(o, data)
-    share, tied, copies = passes_at(o, made.noise, 0, data.steps_per_epoch, 1)
+    plan = step_plan(o, made.noise, 0, data.steps_per_epoch, 1)
     batch = next(data.train(0))
-    reseed(CPU, mix(o.seed, "step", 0))
-    made.noise.set(share, copies)
+    seed_noise(CPU, derive_seed(o.seed, "step", 0))
+    made.noise.set_rates(plan.rate_scale, plan.num_passes)
     with undisturbed(made.network):
-        found = made.gradient(split(batch, 2), copies, tied, items(batch))
+        found = made.gradient(split(batch, 2), plan, items(batch))
     made.network.load_state_dict(saved["model"])
     assert torch.allclose(made.initial - flat(made.parameters), found, atol=2e-6)
     assert found.norm() > 0.01
@@ -217,17 +219,17 @@ def test_analysis_changes_nothing_of_a_trial(tmp_path: Path, base: dict[str, Any
     without = from_dict(merged(values, {"output_dir": str(tmp_path / "without")}))
     watched = {"analysis": {"every": 6, "batches": 3}, "output_dir": str(tmp_path / "with")}
     with_ = from_dict(merged(values, watched))
-    expected, found = trial.run(without), trial.run(with_)
+    expected, found = trial.run(without, make_analysis=make_analysis), trial.run(with_, make_analysis=make_analysis)
     assert expected is not None
     assert found is not None
     assert found["metrics"] == expected["metrics"]
     assert found["identity"] == expected["identity"]
-    (rows, none), (same, analyses) = both(trial_folder(without)), both(trial_folder(with_))
+    (rows, none), (same, analyses) = both(folder_of(without)), both(folder_of(with_))
     assert rows == same
     assert none == []
     assert [row["step"] for row in analyses] == [0, 6, 12, 18]
     names = {"gradient_norm", "direction_variance", "direction_error", "model_distance", "squared_bias", "variance"}
-    names |= {"noise_share", "inconsistency", "divergence", "ece", "ece_mc", "direction_error_low", "relative_distance"}
+    names |= {"rate_scale", "inconsistency", "divergence", "ece", "ece_mc", "direction_error_low", "relative_distance"}
     assert {f"analysis/{name}" for name in names} <= analyses[1].keys()
     assert analyses[0]["analysis/model_distance"] == 0 < analyses[1]["analysis/model_distance"]
     assert analyses[1]["analysis/inconsistency"] > 0
@@ -238,12 +240,12 @@ def test_going_on_gives_the_same_analyses(tmp_path: Path, monkeypatch: pytest.Mo
     watched = {"analysis": {"every": 6, "batches": 3}, "checkpoint_seconds": 0, "regularizer": {"dropout": 0.2}}
     through = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "through")}))
     stopped = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "stopped")}))
-    expected = trial.run(through)
+    expected = trial.run(through, make_analysis=make_analysis)
     crash_at_save(monkeypatch, at)
     with pytest.raises(Crash):
-        trial.run(stopped)
-    found = trial.run(stopped)
+        trial.run(stopped, make_analysis=make_analysis)
+    found = trial.run(stopped, make_analysis=make_analysis)
     assert expected is not None
     assert found is not None
     assert found["metrics"] == expected["metrics"]
-    assert both(trial_folder(stopped)) == both(trial_folder(through))
+    assert both(folder_of(stopped)) == both(folder_of(through))

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from rdrop_exp.config import options
-from rdrop_exp.config.identity import canonical, from_dict, identity, readable_name
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.identity import canonical, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, Range, nearest, runtime_fields
 from tests.conftest import ROOT
@@ -56,8 +57,9 @@ def test_defaults_are_valid_and_round_trip() -> None:
 
 
 def test_whole_numbers_become_floats() -> None:
-    assert identity(from_dict({"regularizer": {"dropout": 0.1, "alpha": 1}})) == identity(
-        from_dict({"regularizer": {"dropout": 0.1, "alpha": 1.0}})
+    assert (
+        trial_spec(from_dict({"regularizer": {"dropout": 0.1, "alpha": 1}})).identity
+        == trial_spec(from_dict({"regularizer": {"dropout": 0.1, "alpha": 1.0}})).identity
     )
 
 
@@ -76,7 +78,9 @@ def test_whole_numbers_become_floats() -> None:
     ],
 )
 def test_options_that_cannot_matter_do_not_change_the_identity(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert identity(from_dict({"regularizer": one})) == identity(from_dict({"regularizer": other}))
+    assert (
+        trial_spec(from_dict({"regularizer": one})).identity == trial_spec(from_dict({"regularizer": other})).identity
+    )
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -129,7 +133,7 @@ def test_every_option_that_can_change_a_result_is_part_of_the_identity(path: tup
     setattr(part, name, value)
     runtime = [".".join(p) for p in runtime_fields(Options)]
     matters = not any(".".join(path) == r or ".".join(path).startswith(r + ".") for r in runtime)
-    assert (identity(options) != identity(changed)) == matters
+    assert (trial_spec(options).identity != trial_spec(changed).identity) == matters
 
 
 def test_reset_options_are_named() -> None:
@@ -146,15 +150,15 @@ def test_canonical_form_is_its_own_canonical_form() -> None:
 
 def test_seed_is_all_that_tells_trials_of_a_group_apart() -> None:
     a, b = from_dict({"seed": 0}), from_dict({"seed": 1})
-    assert identity(a) != identity(b)
-    assert identity(a, seeded=False) == identity(b, seeded=False)
+    assert trial_spec(a).identity != trial_spec(b).identity
+    assert trial_spec(a).group == trial_spec(b).group
 
 
 def test_readable_name() -> None:
     r = {"dropout": 0.1, "when": "early", "cutoff_epoch": 5.0}
-    assert readable_name(from_dict({"regularizer": r})) == "digits-vit_tiny_patch16_224-early_dropout-p0.1-until5-s0"
+    assert trial_spec(from_dict({"regularizer": r})).name == "digits-vit_tiny_patch16_224-early_dropout-p0.1-until5-s0"
     peer = {"name": "resnet50", "label": "r50"}
-    assert readable_name(from_dict({"peer": peer, "regularizer": {"alpha": 0.5}})) == (
+    assert trial_spec(from_dict({"peer": peer, "regularizer": {"alpha": 0.5}})).name == (
         "digits-vit_tiny_patch16_224+r50-mutual-a0.5-s0"
     )
 

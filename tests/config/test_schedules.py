@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from rdrop_exp.config.options import Regularizer, Schedule
-from rdrop_exp.config.schedules import WHEN, check_length, cutoff_step, learning_rate, noise_share
+from rdrop_exp.config.schedules import RATE_SCHEDULES, check_length, cutoff_step, learning_rate, rate_scale
 from rdrop_exp.config.schema import OptionError
 
 PER_EPOCH, TOTAL = 20, 200
 
 
 def shares(per_epoch: int = PER_EPOCH, total: int = TOTAL, **options: object) -> np.ndarray:
-    return np.array([noise_share(Regularizer(**options), t, per_epoch, total) for t in range(total)])
+    return np.array([rate_scale(Regularizer(**options), t, per_epoch, total) for t in range(total)])
 
 
 def rates(per_epoch: int = PER_EPOCH, total: int = TOTAL, **options: object) -> np.ndarray:
@@ -73,23 +73,23 @@ def test_the_published_recipes() -> None:
     # ViT-T: 1,281,167 images in batches of 4,096 are 312 steps; linear from 0.1 to 0 within 50 of 300 epochs
     steps, total = 312, 300 * 312
     r = Regularizer(when="early", ramp="linear", cutoff_epoch=50.0)
-    found = 0.1 * np.array([noise_share(r, t, steps, total) for t in range(50 * steps + 2)])
+    found = 0.1 * np.array([rate_scale(r, t, steps, total) for t in range(50 * steps + 2)])
     np.testing.assert_allclose(found, np.append(np.linspace(0.1, 0, 50 * steps), [0, 0]), atol=1e-12)
     # Morerio et al.: gamma 1e-3 reaches within 5 % of the full rate after about 3,000 steps
     r = Regularizer(when="curriculum")
-    assert noise_share(r, 2995, steps, total) < 0.95 < noise_share(r, 2996, steps, total)
+    assert rate_scale(r, 2995, steps, total) < 0.95 < rate_scale(r, 2996, steps, total)
 
 
-@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("when", RATE_SCHEDULES)
 @pytest.mark.parametrize("ramp", FALL)
 def test_every_mode_is_a_share_and_a_function_of_the_step_alone(when: str, ramp: str) -> None:
     r = Regularizer(when="always", ramp=ramp, cutoff_epoch=2.5)
     r.when = when
     for total in (1, 2, 75, TOTAL):
-        in_order = [noise_share(r, t, PER_EPOCH, total) for t in range(total)]
+        in_order = [rate_scale(r, t, PER_EPOCH, total) for t in range(total)]
         assert all(0 <= share <= 1 for share in in_order)
         shuffled = random.Random(0).sample(range(total), total)
-        assert [noise_share(r, t, PER_EPOCH, total) for t in shuffled] == [in_order[t] for t in shuffled]
+        assert [rate_scale(r, t, PER_EPOCH, total) for t in shuffled] == [in_order[t] for t in shuffled]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rdrop_exp.launch.lock import held
+from rdrop_exp.launch.lock import is_locked
 from tests.launch.foreign import App
 
 TRIALS, STEPS, INTERVAL = 40, 30, 5
@@ -92,7 +92,7 @@ def test_forty_trials_survive_random_kills(tmp_path):
         lost = [before + 1 - after for before, after in zip([0, *steps], steps, strict=False)]
         assert all(0 <= each < INTERVAL + 1 for each in lost), "more was lost than a checkpoint interval"
         assert steps[-1] == STEPS
-        assert not held(folder)
+        assert not is_locked(folder)
     again = app.run(*words)
     assert again.code == 0
     assert f"{TRIALS} finished, 0 to resume, 0 to run" in again.out

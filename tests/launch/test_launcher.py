@@ -8,7 +8,7 @@ import time
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from rdrop_exp.launch.protocol import progress
+from rdrop_exp.launch.protocol import last_row
 from tests.launch.foreign import CONFIG, App
 
 TRIES = """
@@ -317,8 +317,8 @@ def test_a_full_gpu_is_waited_for(monkeypatch):
 
 
 def test_progress_is_the_last_complete_row(tmp_path):
-    assert progress(tmp_path) == {}
+    assert last_row(tmp_path) == {}
     (tmp_path / "metrics.jsonl").write_text('{"progress": 0.1}\n{"progress": 0.2}\n{"progr')
-    assert progress(tmp_path) == {"progress": 0.2}
+    assert last_row(tmp_path) == {"progress": 0.2}
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"progress": 1.0, "long": "x" * 20000}) + "\n")
-    assert progress(tmp_path) == {}
+    assert last_row(tmp_path) == {}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rdrop_exp.models import onednn_linear
-from rdrop_exp.models.onednn_linear import Linear, quicken
+from rdrop_exp.models.onednn_linear import Linear, use_onednn
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="torch without oneDNN")
 
@@ -23,7 +23,7 @@ def test_equals_torch(shape, bias):
     theirs = nn.Linear(5, 6, bias=bias)
     ours = nn.Linear(5, 6, bias=bias)
     ours.load_state_dict(theirs.state_dict())
-    quicken(ours)
+    use_onednn(ours)
     assert isinstance(ours, Linear)
     weight, found = torch.randn(*shape[:-1], 6), []
     for layer in (ours, theirs):
@@ -38,13 +38,13 @@ def test_rows_that_are_not_in_order():
     layer = nn.Linear(5, 6)
     x = torch.randn(4, 5, 3).transpose(1, 2)
     expected = layer(x)
-    quicken(layer)
+    use_onednn(layer)
     torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_weights_get_no_gradient():
     layer = nn.Linear(5, 6)
-    quicken(layer)
+    use_onednn(layer)
     layer.weight.requires_grad_(False)
     x = torch.randn(4, 5, requires_grad=True)
     layer(x).sum().backward()
@@ -58,7 +58,7 @@ def test_a_network_keeps_its_keys_and_its_numbers():
     network = timm.create_model("vit_tiny_patch16_224", **args).eval()
     keys, inputs = list(network.state_dict()), torch.randn(3, 3, 16, 16)
     expected = network(inputs)
-    quicken(network)
+    use_onednn(network)
     assert list(network.state_dict()) == keys
     assert sum(isinstance(m, Linear) for m in network.modules()) == 2 * 4 + 1
     torch.testing.assert_close(network(inputs), expected, rtol=1e-4, atol=1e-5)
@@ -69,12 +69,12 @@ def test_other_precisions_are_torchs(dtype):
     layer = nn.Linear(5, 6).to(dtype)
     x = torch.randn(4, 5, dtype=dtype)
     expected = layer(x)
-    quicken(layer)
+    use_onednn(layer)
     assert torch.equal(layer(x), expected)
 
 
 def test_autocast_is_torchs():
     layer = nn.Linear(5, 6)
-    quicken(layer)
+    use_onednn(layer)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(torch.randn(4, 5)).dtype == torch.bfloat16

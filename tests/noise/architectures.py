@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import nn
 
-from rdrop_exp.noise.sites import PRESETS, SITES, slots
+from rdrop_exp.noise.sites import PRESETS, SITES, noise_sites
 
 Case = tuple[str, str, int, dict[str, Any]]  # family, timm name, image size, arguments that make it small
 
@@ -171,7 +171,7 @@ def build(case: Case, rate: float | None = None) -> nn.Module:
 def row(case: Case) -> str:
     """One line of docs/sites.md: the sites that the walk finds, and those that `default` chooses."""
     with torch.device("meta"):
-        found = {slot.site for slot in slots(build(case))}
+        found = {site.name for site in noise_sites(build(case))}
     have = found - {"branch"} | {"head"} | ({"residual"} if "branch" in found else set())
     chosen = have & set(PRESETS["dru"]) or {"head"}
     listed = [" ".join(site for site in SITES if site in sites) for sites in (have, chosen)]

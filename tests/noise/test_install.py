@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from rdrop_exp.config.options import Regularizer
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.noise.install import Dropout, DropPath, Noise, install
-from rdrop_exp.noise.sites import slots
+from rdrop_exp.noise.install import InstalledNoise, install_noise
+from rdrop_exp.noise.layers import Dropout, DropPath
+from rdrop_exp.noise.sites import noise_sites
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
 
 
-def vit(**r: object) -> tuple[nn.Module, Noise]:
+def vit(**r: object) -> tuple[nn.Module, InstalledNoise]:
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", **VIT)
-    return model, install(model, Regularizer(**r))
+    return model, install_noise(model, Regularizer(**r))
 
 
 # -- schedule, compilation, copies ------------------------------------------------------------------------------------
@@ -29,8 +30,8 @@ def vit(**r: object) -> tuple[nn.Module, Noise]:
 def test_rates_follow_the_share_and_zero_switches_off() -> None:
     noise = vit(dropout=0.2, drop_path=0.4)[1]
     for share in (0.5, 0.25, 1.0, 0.0):
-        noise.set(share)
-        for module in noise.modules:
+        noise.set_rates(share)
+        for module in noise.layers:
             torch.testing.assert_close(module.rate, module.full * share, rtol=1e-6, atol=0)
             assert module.active == (share > 0)
     assert noise.rates(0.5) == pytest.approx({"rate/dropout": 0.1, "rate/drop_path": 0.2})
@@ -51,17 +52,17 @@ def test_a_rate_that_moves_every_step_compiles_once(name: str) -> None:
         "resnet": lambda: timm.create_model("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16)),
         "convmixer": lambda: ConvMixer(dim=16, depth=2, patch_size=4),
     }[name]()
-    noise = install(model, Regularizer(dropout=0.3, drop_path=0.3))
+    noise = install_noise(model, Regularizer(dropout=0.3, drop_path=0.3))
     torch._dynamo.reset()
     compiled = torch.compile(model, backend=counting, fullgraph=True)
     x, outputs = torch.randn(2, 3, 32, 32), []
     for step in range(10):  # past torch's limit of 8 recompilations
-        noise.set(1 - step / 10)
+        noise.set_rates(1 - step / 10)
         outputs.append(compiled(x))
     assert len(graphs) == 1
     assert not torch.equal(outputs[0], outputs[1])
     for share in (0.0, 0.0, 0.5, 0.0, 0.7):  # early dropout's second phase costs one more, and no more than one
-        noise.set(share)
+        noise.set_rates(share)
         compiled(x)
     assert len(graphs) == 2
 
@@ -69,17 +70,17 @@ def test_a_rate_that_moves_every_step_compiles_once(name: str) -> None:
 def test_a_copy_has_noise_of_its_own() -> None:
     model, noise = vit(dropout=0.5, sites="head+mlp", drop_path=0.5)
     twin = copy.deepcopy(model)
-    noise.set(1.0)
+    noise.set_rates(1.0)
     x = torch.randn(2, 3, 32, 32)
     assert not torch.equal(model.train()(x), model(x))
     assert torch.equal(twin.train()(x), twin(x))
 
     model = timm.create_model("test_resnet", num_classes=5)  # its head and branches have noise by hooks and by `None`
-    noise = install(model, Regularizer(dropout=0.5, drop_path=0.5))
+    noise = install_noise(model, Regularizer(dropout=0.5, drop_path=0.5))
     twin = copy.deepcopy(model)
-    noise.set(1.0)
+    noise.set_rates(1.0)
     inside = set(twin.modules())
-    assert not inside & set(noise.modules)
+    assert not inside & set(noise.layers)
     hooks = [hook.__self__ for hook in twin.fc._forward_pre_hooks.values()]
     assert hooks
     assert inside.issuperset(hooks)
@@ -87,14 +88,14 @@ def test_a_copy_has_noise_of_its_own() -> None:
 
 def test_rates_stay_float32_when_the_model_does_not() -> None:
     model, noise = vit(dropout=0.1, drop_path=0.1)
-    noise.set(0.3)
+    noise.set_rates(0.3)
     model.to(torch.bfloat16)
-    assert {m.full.dtype for m in noise.modules} == {m.rate.dtype for m in noise.modules} == {torch.float32}
-    torch.testing.assert_close(noise.modules[0].rate, torch.tensor([0.03]))
+    assert {m.full.dtype for m in noise.layers} == {m.rate.dtype for m in noise.layers} == {torch.float32}
+    torch.testing.assert_close(noise.layers[0].rate, torch.tensor([0.03]))
     assert model.train()(torch.randn(2, 3, 32, 32).bfloat16()).dtype == torch.bfloat16
-    noise.set(0.6)
-    torch.testing.assert_close(noise.modules[0].rate, torch.tensor([0.06]))
-    assert {m.rate.device.type for m in noise.modules} == {"cpu"}
+    noise.set_rates(0.6)
+    torch.testing.assert_close(noise.layers[0].rate, torch.tensor([0.06]))
+    assert {m.rate.device.type for m in noise.layers} == {"cpu"}
     assert all(m.rate.is_meta for m in model.to("meta").modules() if isinstance(m, Dropout | DropPath))
 
 
@@ -105,7 +106,7 @@ def test_fused_attention_runs_whenever_its_noise_does_not() -> None:
     for attention in noise.attentions:
         attention.register_forward_hook(lambda m, a, y: fused.append(m.fused_attn))
     for share, training in ((0.0, True), (1.0, True), (1.0, False), (0.5, True), (0.0, True)):
-        noise.set(share)
+        noise.set_rates(share)
         model.train(training)(x)
     assert fused == [flag for flag in (True, False, True, False, True) for _ in range(3)]
 
@@ -114,7 +115,7 @@ def test_an_attention_that_was_not_fused_stays_so() -> None:
     model = timm.create_model("vit_tiny_patch16_224", **VIT)
     for block in model.blocks:
         block.attn.fused_attn = False
-    noise = install(model, Regularizer(dropout=0.1))
+    noise = install_noise(model, Regularizer(dropout=0.1))
     model.eval()(torch.randn(2, 3, 32, 32))
     assert noise.attentions == []
     assert not any(block.attn.fused_attn for block in model.blocks)
@@ -122,15 +123,15 @@ def test_an_attention_that_was_not_fused_stays_so() -> None:
 
 def test_other_methods_that_were_asked_for_stay() -> None:
     model = timm.create_model("resnet18", drop_block_rate=0.1, drop_rate=0.1)
-    install(model, Regularizer())
+    install_noise(model, Regularizer())
     assert {m.drop_prob for m in model.modules() if isinstance(m, DropBlock2d)} == {0.1}
     assert model.drop_rate == 0.0
     model = timm.create_model("test_vit", patch_drop_rate=0.25)
-    install(model, Regularizer())
+    install_noise(model, Regularizer())
     assert model.patch_drop.prob == 0.25
     with torch.device("meta"):
         model = timm.create_model("hiera_tiny_224", patch_drop_rate=0.25)
-        install(model, Regularizer())
+        install_noise(model, Regularizer())
     assert model.patch_drop_rate == 0.25
 
 
@@ -152,8 +153,8 @@ def test_names_of_sites_in_a_vit(sites: str, attributes: set[str]) -> None:
     model, noise = vit(dropout=0.1, sites=sites)
     names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, Dropout)}
     assert names == attributes
-    assert len(noise.modules) == sum(
-        slot.attribute in attributes for slot in slots(timm.create_model("vit_tiny_patch16_224", **VIT))
+    assert len(noise.layers) == sum(
+        site.attribute in attributes for site in noise_sites(timm.create_model("vit_tiny_patch16_224", **VIT))
     )
 
 
@@ -168,7 +169,7 @@ def test_names_of_sites_in_a_vit(sites: str, attributes: set[str]) -> None:
 )
 def test_unknown_and_missing_sites_are_named(sites: str, message: str) -> None:
     with pytest.raises(OptionError) as error:
-        install(timm.create_model("test_resnet"), Regularizer(dropout=0.1, sites=sites))
+        install_noise(timm.create_model("test_resnet"), Regularizer(dropout=0.1, sites=sites))
     assert str(error.value) == message
 
 
@@ -176,4 +177,4 @@ def test_a_network_without_a_classifier_has_no_head() -> None:
     with torch.device("meta"):
         model = timm.create_model("gemma4_vit_167m_enc")
     with pytest.raises(OptionError, match=r"names head, which this model lacks; timm's Gemma4VitEncoder has attention"):
-        install(model, Regularizer(dropout=0.1, sites="head"))
+        install_noise(model, Regularizer(dropout=0.1, sites="head"))

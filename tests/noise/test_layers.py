@@ -8,7 +8,8 @@ from timm.layers import DropPath as TimmDropPath
 from torch import Tensor
 
 from rdrop_exp.config.options import Regularizer
-from rdrop_exp.noise.install import DropPath, _random_halves, drop, install
+from rdrop_exp.noise.install import install_noise
+from rdrop_exp.noise.layers import DropPath, _random_halves, drop
 
 
 def dropped(rate: float, shape: tuple[int, ...], calls: int = 1, **kwargs: object) -> int:
@@ -121,9 +122,9 @@ def test_the_linear_profile_is_that_of_timm(name: str) -> None:
         theirs = timm.create_model(name, drop_path_rate=0.5)
         expected = [m.drop_prob for m in theirs.modules() if isinstance(m, TimmDropPath)]
         model = timm.create_model(name, drop_path_rate=0.0)
-        noise = install(model, Regularizer(drop_path=0.5))
-    assert [m.highest for m in noise.modules] == pytest.approx(expected)
-    assert noise.modules[-1].highest == 0.5
+        noise = install_noise(model, Regularizer(drop_path=0.5))
+    assert [m.highest for m in noise.layers] == pytest.approx(expected)
+    assert noise.layers[-1].highest == 0.5
     found = [m.highest for m in model.modules() if isinstance(m, DropPath)]
     assert found[0] == 0.0  # the first block keeps its branch always
 
@@ -131,15 +132,15 @@ def test_the_linear_profile_is_that_of_timm(name: str) -> None:
 @pytest.mark.parametrize("name", ["hrnet_w18_small", "mobilenetv2_035", "efficientvit_m0"])
 def test_the_profile_rises_with_depth_to_the_full_rate(name: str) -> None:
     with torch.device("meta"):
-        noise = install(timm.create_model(name), Regularizer(drop_path=0.5))
-        flat = install(timm.create_model(name), Regularizer(drop_path=0.5, profile="constant"))
-    rates = [m.highest for m in noise.modules]
+        noise = install_noise(timm.create_model(name), Regularizer(drop_path=0.5))
+        flat = install_noise(timm.create_model(name), Regularizer(drop_path=0.5, profile="constant"))
+    rates = [m.highest for m in noise.layers]
     assert rates == sorted(rates)
     assert rates[-1] == 0.5
-    assert {m.highest for m in flat.modules} == {0.5}
-    assert len(flat.modules) > len(noise.modules)  # where the profile begins with 0 there is no noise
+    assert {m.highest for m in flat.layers} == {0.5}
+    assert len(flat.layers) > len(noise.layers)  # where the profile begins with 0 there is no noise
 
 
 def test_a_model_of_one_block_has_the_full_rate() -> None:
     model = timm.create_model("test_vit", depth=1)
-    assert [m.highest for m in install(model, Regularizer(drop_path=0.3)).modules] == [0.3, 0.3]
+    assert [m.highest for m in install_noise(model, Regularizer(drop_path=0.3)).layers] == [0.3, 0.3]

@@ -6,14 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Regularizer
 from rdrop_exp.models.build import build_network
 from rdrop_exp.noise import sample_drop
-from rdrop_exp.noise.branch_inputs import find_entrances
-from rdrop_exp.noise.install import DropPath, install
-from rdrop_exp.noise.sample_drop import Kept, choose_rows, select, spread
-from rdrop_exp.noise.sites import slots
+from rdrop_exp.noise.branch_inputs import find_branch_inputs
+from rdrop_exp.noise.install import install_noise
+from rdrop_exp.noise.layers import DropPath
+from rdrop_exp.noise.sample_drop import KeptSamples, draw_kept, gather, scatter
+from rdrop_exp.noise.sites import noise_sites
 from tests.noise import architectures
 
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ def build(name, skip=True, rate=0.5, **regularizer):
     torch.manual_seed(0)
     network, noise = build_network(o, classes=5, channels=3, image_size=32, device=CPU)
     network.train()
-    noise.set(1.0)
+    noise.set_rates(1.0)
     return network, noise
 
 
@@ -74,16 +75,16 @@ def test_same_masks_give_the_same_outputs_and_gradients(name):
     "case", [pytest.param(case, id=case[1]) for case in (*architectures.FAST, *architectures.SLOW)]
 )
 def test_same_masks_give_the_same_outputs_in_every_family(case):
-    if not any(slot.site == "branch" for slot in slots(architectures.build(case))):
+    if not any(site.name == "branch" for site in noise_sites(architectures.build(case))):
         pytest.skip("no place for stochastic depth")
     found = []
     for skip in (True, False):
         torch.manual_seed(0)
         network = architectures.build(case)
-        noise = install(network, Regularizer(drop_path=0.5, profile="constant"))
+        noise = install_noise(network, Regularizer(drop_path=0.5, profile="constant"))
         paths = [m for m in network.modules() if isinstance(m, DropPath)]
-        find_entrances(network, paths, torch.randn(3, 3, case[2], case[2]), skip)
-        noise.set(1.0)
+        find_branch_inputs(network, paths, torch.randn(3, 3, case[2], case[2]), skip)
+        noise.set_rates(1.0)
         torch.manual_seed(1)
         found.append(network.train()(torch.randn(6, 3, case[2], case[2])))
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4 * float(found[0].detach().abs().max()))
@@ -148,15 +149,15 @@ def test_a_shared_child_is_no_entrance():
 
 
 def find(network):
-    find_entrances(network, [m for m in network.modules() if isinstance(m, DropPath)], torch.randn(3, 4))
+    find_branch_inputs(network, [m for m in network.modules() if isinstance(m, DropPath)], torch.randn(3, 4))
 
 
 def test_inactive_and_evaluated_networks_run_whole():
     network, noise = build("vit_tiny_patch16_224")
     inputs = torch.randn(6, 3, 32, 32)
-    noise.set(0.0)
+    noise.set_rates(0.0)
     silent = network(inputs)
-    noise.set(1.0)
+    noise.set_rates(1.0)
     torch.testing.assert_close(network.eval()(inputs), silent)
 
 
@@ -169,10 +170,10 @@ def test_rates_that_differ_between_passes_go_by_the_row():
 def test_select_and_spread_are_a_mask(rows, rate, seed, skip):
     x = torch.arange(1.0, rows + 1)[:, None].repeat(1, 3)
     torch.manual_seed(seed)
-    kept = choose_rows(rows, rate, CPU, skip)
+    kept = draw_kept(rows, rate, CPU, skip)
     torch.manual_seed(seed)
     mask = (torch.rand(rows) >= rate)[:, None] / (1 - rate)
-    torch.testing.assert_close(spread(select(x, kept), kept), x * mask)
+    torch.testing.assert_close(scatter(gather(x, kept), kept), x * mask)
 
 
 @pytest.mark.parametrize("skip", [True, False])
@@ -183,8 +184,8 @@ def test_low_precision_rounds_results_alone(shape, skip):
         .to(torch.bfloat16)
         .contiguous(memory_format=torch.channels_last if len(shape) == 4 else torch.contiguous_format)
     )
-    kept = choose_rows(64, 0.1, CPU, skip)
-    found = spread(select(x, kept), kept)
+    kept = draw_kept(64, 0.1, CPU, skip)
+    found = scatter(gather(x, kept), kept)
     expected = (x.float() / 0.9).to(torch.bfloat16)
     left_out = (found == 0).flatten(1).all(1)
     assert found.dtype == torch.bfloat16
@@ -195,22 +196,22 @@ def test_low_precision_rounds_results_alone(shape, skip):
 def test_few_dropped_samples_are_masked(monkeypatch):
     monkeypatch.setattr(sample_drop, "LEAST", 0.5)
     torch.manual_seed(0)
-    assert choose_rows(100, 0.3, CPU).index is None
-    assert choose_rows(100, 0.7, CPU).index is not None
+    assert draw_kept(100, 0.3, CPU).index is None
+    assert draw_kept(100, 0.7, CPU).index is not None
 
 
 def test_no_sample_kept():
-    kept = choose_rows(4, 0.999999, CPU)
+    kept = draw_kept(4, 0.999999, CPU)
     assert kept.index.tolist() == [0]
     x = torch.ones(4, 2, requires_grad=True)
-    spread(select(x, kept), kept).sum().backward()
+    scatter(gather(x, kept), kept).sum().backward()
     assert not x.grad.any()
 
 
 def test_gradient_of_select_and_spread():
-    kept = Kept(torch.tensor([0, 2]), 4, 2.0)
+    kept = KeptSamples(torch.tensor([0, 2]), 4, 2.0)
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: spread(select(x, kept).sin(), kept), x)
+    assert torch.autograd.gradcheck(lambda x: scatter(gather(x, kept).sin(), kept), x)
 
 
 def test_a_compiled_network_stays_one_graph():
@@ -224,6 +225,6 @@ def test_a_compiled_network_stays_one_graph():
     torch._dynamo.reset()
     compiled = torch.compile(network, backend=counting, fullgraph=True)
     for step in range(3):
-        noise.set(1 - step / 10)
+        noise.set_rates(1 - step / 10)
         compiled(torch.randn(2, 3, 32, 32))
     assert len(graphs) == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.models.build import build_network
 from rdrop_exp.train.losses import loss
 from tests.conftest import SMALL, VIT, merged
@@ -51,7 +51,7 @@ def same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
         draws = torch.rand(shape, generator=torch.Generator().manual_seed(x.numel()))
         return x * (draws >= rate) / (1 - rate)
 
-    monkeypatch.setattr("rdrop_exp.noise.install.drop", drop)
+    monkeypatch.setattr("rdrop_exp.noise.layers.drop", drop)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -62,10 +62,10 @@ def test_parting_late_gives_the_same_outputs_and_gradients(name: str, monkeypatc
     found = []
     for share in (True, False):
         network, noise = build(values, regularizer, size, share)
-        where = [n for n, m in network.named_modules() if noise.parting._hook in m._forward_pre_hooks.values()]
+        where = [n for n, m in network.named_modules() if noise.shared_prefix._hook in m._forward_pre_hooks.values()]
         assert where == [place if share else ""]
         network.train()
-        noise.set(1.0, 2)
+        noise.set_rates(1.0, 2)
         outputs = network(inputs)
         assert outputs.shape == (12, 10)
         loss(outputs, torch.arange(6), passes=2, alpha=1.0).total.backward()
@@ -82,10 +82,10 @@ def test_what_comes_before_the_first_noise_sees_each_input_once() -> None:
         if name in ("patch_embed", "blocks.0", "blocks.1", "head"):
             module.register_forward_hook(lambda m, i, out, name=name: rows.__setitem__(name, len(out)))
     network.train()
-    noise.set(1.0, 3)
+    noise.set_rates(1.0, 3)
     network(torch.randn(4, 1, 8, 8))
     assert rows == {"patch_embed": 4, "blocks.0": 4, "blocks.1": 12, "head": 12}
-    noise.set(0.0)
+    noise.set_rates(0.0)
     assert network(torch.randn(4, 1, 8, 8)).shape == (4, 10)
 
 
@@ -95,5 +95,5 @@ def test_a_copy_of_the_network_repeats_nothing() -> None:
 
     network, noise = build(VIT, {"dropout": 0.2}, 8, True)
     other = copy.deepcopy(network)
-    noise.set(1.0, 2)
+    noise.set_rates(1.0, 2)
     assert other(torch.randn(4, 1, 8, 8)).shape == (4, 10)

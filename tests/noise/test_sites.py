@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from rdrop_exp.config.options import Regularizer
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.noise.install import Dropout, DropPath, Noise, install
-from rdrop_exp.noise.sites import PRESETS, SITES, slots
+from rdrop_exp.noise.install import InstalledNoise, install_noise
+from rdrop_exp.noise.layers import Dropout, DropPath
+from rdrop_exp.noise.sites import PRESETS, SITES, noise_sites
 from tests.conftest import ROOT
 from tests.noise.architectures import FAST, SLOW, Case, build, row
 
@@ -32,7 +33,7 @@ def images(case: Case, count: int, seed: int = 0) -> Tensor:
 
 def sites_of(model: nn.Module) -> tuple[set[str], bool]:
     """The dropout sites of a model, and whether stochastic depth has a place in it."""
-    found = {slot.site for slot in slots(model)}
+    found = {site.name for site in noise_sites(model)}
     return found - {"branch"} | {"head"} | ({"residual"} if "branch" in found else set()), "branch" in found
 
 
@@ -50,7 +51,7 @@ def still(model: nn.Module) -> nn.Module:
     return model
 
 
-def spread(model: nn.Module) -> None:
+def scatter(model: nn.Module) -> None:
     """Move zero-initialised weights and tiny layer scales away from zero, so that noise anywhere reaches the output."""
     torch.manual_seed(1)
     with torch.no_grad():
@@ -62,25 +63,25 @@ def spread(model: nn.Module) -> None:
 def test_noise_in_a_timm_model(case: Case) -> None:
     torch.manual_seed(0)
     plain = still(build(case, 0.0))
-    spread(plain)
+    scatter(plain)
     for built_at in (0.0, 0.2):
         model = build(case, built_at)
-        noise = install(model, everything(model))
+        noise = install_noise(model, everything(model))
         assert list(model.state_dict()) == list(plain.state_dict())
         model.load_state_dict(plain.state_dict())
-        assert noise.modules
+        assert noise.layers
         check_exact(model, plain, noise, images(case, 2))
     check_rates(model, noise, images(case, 4))
     check_rows(model, noise, images(case, 2))
     check_nothing_missed(model, noise, images(case, 2))
 
 
-def check_exact(model: nn.Module, plain: nn.Module, noise: Noise, x: Tensor) -> None:
+def check_exact(model: nn.Module, plain: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
     """Evaluation, and training while no noise is active, are the untouched model's to the last bit."""
     with torch.no_grad():
-        noise.set(1.0, 2)
+        noise.set_rates(1.0, 2)
         assert torch.equal(model.eval()(x), plain.eval()(x))
-        noise.set(0.0)
+        noise.set_rates(0.0)
         buffers = {k: v.clone() for k, v in plain.state_dict().items()}
         found, expected = model.train()(x), plain.train()(x)
         assert torch.equal(found, expected)
@@ -88,23 +89,23 @@ def check_exact(model: nn.Module, plain: nn.Module, noise: Noise, x: Tensor) -> 
         model.load_state_dict(buffers)
 
 
-def check_rates(model: nn.Module, noise: Noise, x: Tensor) -> None:
+def check_rates(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
     """Every noise module acts, at the rate of its pass, with the right scale."""
     seen: list[tuple[nn.Module, Tensor, Tensor]] = []
-    hooks = [m.register_forward_hook(lambda m, a, y: seen.append((m, a[0].clone(), y.clone()))) for m in noise.modules]
+    hooks = [m.register_forward_hook(lambda m, a, y: seen.append((m, a[0].clone(), y.clone()))) for m in noise.layers]
     both = x.repeat(2, 1, 1, 1)
     with torch.no_grad():
-        noise.set(0.0)
+        noise.set_rates(0.0)
         one, two = model.train()(both).chunk(2)
         assert torch.allclose(one, two, rtol=1e-4, atol=2e-4)
         seen.clear()
-        noise.set(1.0, 2)
+        noise.set_rates(1.0, 2)
         one, two = model(both).chunk(2)
         assert not torch.allclose(one, two, rtol=1e-2, atol=1e-2)
     for hook in hooks:
         hook.remove()
     names = {module: name for name, module in model.named_modules()}
-    assert [names[m] for m in noise.modules if m not in {module for module, _, _ in seen}] == []
+    assert [names[m] for m in noise.layers if m not in {module for module, _, _ in seen}] == []
     kept = rows = 0
     for module, before, after in seen:
         if isinstance(module, Dropout):
@@ -126,14 +127,14 @@ def check_dropped(rate: float, inputs: Tensor, outputs: Tensor, name: str) -> No
     torch.testing.assert_close(outputs[kept], inputs[kept] / (1 - rate))
 
 
-def check_rows(model: nn.Module, noise: Noise, x: Tensor) -> None:
+def check_rows(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
     """Rows of every noise module belong to samples in order, so that each pass has its own rate and its own noise."""
-    rows: dict[nn.Module, list[Tensor]] = {m: [] for m in noise.modules}
-    hooks = [m.register_forward_hook(lambda m, a, out: rows[m].append(a[0])) for m in noise.modules]
+    rows: dict[nn.Module, list[Tensor]] = {m: [] for m in noise.layers}
+    hooks = [m.register_forward_hook(lambda m, a, out: rows[m].append(a[0])) for m in noise.layers]
     model.eval()  # batch statistics would mix samples
-    for module in noise.modules:
+    for module in noise.layers:
         module.train()
-    noise.set(1e-12)  # active, so that no fused kernel hides it, and as good as nothing
+    noise.set_rates(1e-12)  # active, so that no fused kernel hides it, and as good as nothing
     with torch.no_grad():
         model(x)
         model(torch.cat([x[:1], x[1:] + 1]))
@@ -146,7 +147,7 @@ def check_rows(model: nn.Module, noise: Noise, x: Tensor) -> None:
             assert not first.any()
 
 
-def check_nothing_missed(model: nn.Module, noise: Noise, x: Tensor) -> None:
+def check_nothing_missed(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
     """What is left of timm's own places is none of the named sites, or would drop samples instead of branches."""
     called: set[str] = set()
     inputs: dict[str, tuple[Tensor, ...]] = {}
@@ -155,10 +156,10 @@ def check_nothing_missed(model: nn.Module, noise: Noise, x: Tensor) -> None:
         for name, child in parent.named_children():
             if isinstance(child, nn.Dropout | nn.Dropout2d):
                 child.register_forward_hook(lambda m, a, y, at=f"{path}.{name}": called.add(at))
-            elif re.search(r"drop_path\d*$", name) and not any(m in noise.modules for m in child.modules()):
+            elif re.search(r"drop_path\d*$", name) and not any(m in noise.layers for m in child.modules()):
                 child.register_forward_hook(lambda m, a, y, at=path: called.add(at) or torch.zeros_like(y))
                 parent.register_forward_pre_hook(lambda m, a, at=path: inputs.update({at: a}))
-    noise.set(0.0)
+    noise.set_rates(0.0)
     with torch.no_grad():
         model.eval()(x)
         for path in sorted(called - inputs.keys()):
@@ -175,10 +176,10 @@ def test_sites_that_a_model_lacks_are_refused_in_one_sentence(case: Case) -> Non
     name, (sites, branches) = type(model).__name__, sites_of(model)
     for site in set(SITES) - sites:
         with pytest.raises(OptionError, match=f"^regularizer.sites={site} .* lacks; timm's {name} has [a-z ]*head"):
-            install(model, Regularizer(dropout=0.1, sites=site))
+            install_noise(model, Regularizer(dropout=0.1, sites=site))
     if not branches:
         with pytest.raises(OptionError, match=f"^regularizer.drop_path=0.1 has nowhere to act, as timm's {name} "):
-            install(model, Regularizer(drop_path=0.1))
+            install_noise(model, Regularizer(drop_path=0.1))
 
 
 @walk
@@ -187,7 +188,7 @@ def test_default_sites_are_those_of_dru_or_the_head(case: Case) -> None:
         model = build(case)
         sites, _ = sites_of(model)
         default, named = (
-            len(install(build(case), Regularizer(dropout=0.1, sites=chosen)).modules)
+            len(install_noise(build(case), Regularizer(dropout=0.1, sites=chosen)).layers)
             for chosen in ("default", "+".join(sites & set(PRESETS["dru"]) or {"head"}))
         )
     assert default == named > 0

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.probe import advice, cli, conditions, setting
 from rdrop_exp.probe.budget import Cost, Layout, Plan, for_minutes, for_trials, layout
@@ -221,7 +221,7 @@ def test_the_report_says_what_the_intervals_show_and_no_more(tmp_path: Path) -> 
 @pytest.mark.parametrize("branches", [True, False])
 @pytest.mark.parametrize("noise", [DROPOUT, STOCHASTIC_DEPTH], ids=lambda n: n.regularizer)
 def test_every_advised_sweep_is_valid(
-    tmp_path: Path, regime: str, branches: bool, noise: conditions.Noise, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, regime: str, branches: bool, noise: conditions.StandardNoise, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
@@ -295,7 +295,7 @@ def test_overrides_are_read_as_rdrop_exp_reads_them() -> None:
 @pytest.mark.parametrize(
     ("model", "noise"), [("resnet_micro_8", STOCHASTIC_DEPTH), ("vit_micro_8", DROPOUT)], ids=["resnet", "vit"]
 )
-def test_a_setting_knows_its_noise_and_sizes(model: str, noise: conditions.Noise) -> None:
+def test_a_setting_knows_its_noise_and_sizes(model: str, noise: conditions.StandardNoise) -> None:
     with hydra_ready():
         found = examine({"model": model}, [])
     assert found.noise == noise

@@ -63,12 +63,12 @@ def test_running_or_stopped_by_age(tmp_path: Path) -> None:
 
 def test_running_or_stopped_by_claim(tmp_path: Path) -> None:
     folder = write_trial(tmp_path, RDROP, 0, status="started")
-    with lock.claim(folder) as mine:
+    with lock.lock(folder) as mine:
         assert mine
         for file in folder.iterdir():
             os.utime(file, (time.time() - 3600,) * 2)  # a long epoch writes nothing, but the claim is held
         assert by_status(tmp_path).keys() == {"running"}
-        with lock.claim(folder) as again:
+        with lock.lock(folder) as again:
             assert not again
     (folder / "metrics.jsonl").touch()
     assert by_status(tmp_path).keys() == {"stopped"}  # killed a second ago

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from rdrop_exp.config.identity import canonical, from_dict, identity, readable_name
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.identity import canonical, trial_spec
 
 BASE: dict[str, Any] = {
     "model": {"name": "vit_micro", "label": "vit_micro"},
@@ -39,8 +40,8 @@ def write_trial(
     """One trial under root/experiment. `status`: finished, failed, or started (no result); accuracies as shares."""
     values = BASE | {"name": experiment, "seed": seed, "regularizer": regularizer} | options
     checked = canonical(from_dict(values))[0]
-    own = identity(checked)
-    folder = root / experiment / f"{readable_name(checked)}-{own}"
+    own = trial_spec(checked).identity
+    folder = root / experiment / f"{trial_spec(checked).name}-{own}"
     folder.mkdir(parents=True)
     nested = dataclasses.asdict(checked)
     (folder / "config.yaml").write_text(yaml.dump(nested, Dumper=DUMPER, sort_keys=False))
@@ -51,8 +52,8 @@ def write_trial(
         return folder
     written = {
         "identity": own,
-        "group": identity(checked, seeded=False),
-        "name": readable_name(checked),
+        "group": trial_spec(checked).group,
+        "name": trial_spec(checked).name,
         "experiment": experiment,
         "status": status,
         "options": nested,

@@ -9,16 +9,15 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Regularizer
-from rdrop_exp.config.schedules import WHEN
+from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.load import load_data
-from rdrop_exp.runs.folder import trial_folder
-from rdrop_exp.seeds import mix
+from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import trial
 from rdrop_exp.train.loop import TrainingError
-from tests.conftest import SMALL, VIT, merged
+from tests.conftest import SMALL, VIT, folder_of, merged
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
@@ -29,16 +28,16 @@ def run(tmp_path: Path, *values: dict[str, Any]) -> tuple[dict[str, Any], list[d
     o = from_dict(merged(SMALL, {"output_dir": str(tmp_path), "logger": {"every": 1}}, *values))
     result = trial.run(o)
     assert result is not None
-    return result, rows(trial_folder(o))
+    return result, rows(folder_of(o))
 
 
 def test_losses_equal_those_of_a_loop_written_by_hand(tmp_path: Path) -> None:
     o = from_dict(merged(VIT, {"output_dir": str(tmp_path), "logger": {"every": 1}, "schedule": {"warmup_epochs": 1}}))
     trial.run(o)
-    found = [row["train/loss"] for row in rows(trial_folder(o))]
+    found = [row["train/loss"] for row in rows(folder_of(o))]
 
     data = load_data(o.dataset, batch_size=128, seed=0, device=torch.device("cpu"))
-    torch.manual_seed(mix(0, "weights"))
+    torch.manual_seed(derive_seed(0, "weights"))
     model = timm.create_model(o.model.name, num_classes=10, in_chans=1, img_size=8, **o.model.args).train()
     decayed = [p for p in model.parameters() if p.ndim > 1 and p is not model.pos_embed and p is not model.cls_token]
     rest = [p for p in model.parameters() if all(p is not q for q in decayed)]
@@ -153,7 +152,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_option(tmp_path: Path) ->
     o = from_dict(merged(VIT, {"output_dir": str(tmp_path), "optimizer": {"name": "sgd", "lr": 1e12}}))
     with pytest.raises(TrainingError, match=r"the loss became (nan|inf) at step [2-9]; .* optimizer.lr=1e\+12"):
         trial.run(o)
-    result = json.loads((trial_folder(o) / "result.json").read_text())
+    result = json.loads((folder_of(o) / "result.json").read_text())
     assert result["status"] == "failed"
     assert "optimizer.lr" in result["error"]
 
@@ -177,7 +176,7 @@ def test_a_schedule_of_ones_own_is_one_function_and_one_entry(tmp_path: Path, mo
     def triangle(r: Regularizer, t: int, cutoff: int, total: int) -> float:
         return min(t / max(cutoff, 1), max(total - t, 0) / max(total - cutoff, 1))
 
-    monkeypatch.setitem(WHEN, "triangle", triangle)
+    monkeypatch.setitem(RATE_SCHEDULES, "triangle", triangle)
     r = {"dropout": 0.4, "when": "triangle", "cutoff_share": 0.5}
     result, logged = run(tmp_path, {"regularizer": r, "schedule": {"steps": 8}})
     assert result["options"]["regularizer"]["name"] == "triangle_dropout"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rdrop_exp.config.identity import from_dict, identity
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
-from rdrop_exp.runs.folder import trial_folder
 from rdrop_exp.train import tracking, trial
-from tests.conftest import SMALL, merged
+from tests.conftest import SMALL, folder_of, merged
 
 
 def options(tmp_path: Path, **logger: Any) -> Options:
@@ -28,7 +28,7 @@ def test_an_offline_run_holds_metrics_options_and_identity(tmp_path: Path) -> No
     o = options(tmp_path, wandb="auto", tags=["mine"])
     result = trial.run(o)
     assert result is not None
-    (file,) = trial_folder(o).glob(f"wandb/offline-run-*/run-{identity(o)}.wandb")
+    (file,) = folder_of(o).glob(f"wandb/offline-run-*/run-{trial_spec(o).identity}.wandb")
     wandb = shutil.which("wandb", path=str(Path(sys.executable).parent))
     assert wandb
     shown = subprocess.run(
@@ -37,7 +37,7 @@ def test_an_offline_run_holds_metrics_options_and_identity(tmp_path: Path) -> No
     text = re.sub(r"\x1b\[[0-9;]*m", "", shown.stdout)
     assert shown.returncode == 0, shown.stderr
     for word in (
-        identity(o),
+        trial_spec(o).identity,
         "test/accuracy",
         "train/consistency",
         "rate/dropout",
@@ -51,7 +51,7 @@ def test_an_offline_run_holds_metrics_options_and_identity(tmp_path: Path) -> No
 def test_disabled_writes_nothing_of_wandb(tmp_path: Path) -> None:
     o = options(tmp_path, wandb="disabled")
     trial.run(o)
-    assert not (trial_folder(o) / "wandb").exists()
+    assert not (folder_of(o) / "wandb").exists()
 
 
 def test_a_wandb_that_fails_costs_a_warning(
@@ -88,7 +88,7 @@ def test_an_unreachable_wandb_is_logged_offline_instead(
         o = options(tmp_path, wandb="online")
         o.seed = seed
         trial.run(o)
-        assert list(trial_folder(o).glob("wandb/offline-run-*/*.wandb"))
+        assert list(folder_of(o).glob("wandb/offline-run-*/*.wandb"))
     assert modes == ["online", "offline", "offline"]  # asked once a process
     assert "W&B cannot be reached (no route to host)" in caplog.text
 
@@ -111,4 +111,4 @@ def test_plain_lines_outside_a_terminal(tmp_path: Path, capsys: pytest.CaptureFi
     trial.run(o)
     out = capsys.readouterr().out
     assert re.search(r"^epoch 2  loss \d\.\d{4}  val \d+\.\d\d%  [\d,]+ images/s$", out, re.MULTILINE)
-    assert out in (trial_folder(o) / "log.txt").read_text()
+    assert out in (folder_of(o) / "log.txt").read_text()

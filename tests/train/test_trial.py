@@ -1,7 +1,6 @@
 """A trial is stopped, killed and damaged in every way, and ends as if nothing had happened."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from rdrop_exp.config.identity import from_dict
+from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
-from rdrop_exp.launch.lock import claim
-from rdrop_exp.runs.folder import read_result, trial_folder
+from rdrop_exp.launch.lock import lock
+from rdrop_exp.runs.folder import read_result, write_result
 from rdrop_exp.train import checkpoint, trial
-from tests.conftest import SMALL, VIT, Crash, crash_at_save, merged
+from tests.conftest import SMALL, VIT, Crash, crash_at_save, folder_of, merged
 
 NOISY: dict[str, Any] = {
     "regularizer": {"dropout": 0.2, "drop_path": 0.2, "alpha": 1.0},
@@ -52,7 +51,7 @@ def test_going_on_from_any_step_gives_the_same_bits(
     assert expected is not None
     assert found is not None
     assert found["metrics"] == expected["metrics"]
-    assert without_times(trial_folder(stopped)) == without_times(trial_folder(through))
+    assert without_times(folder_of(stopped)) == without_times(folder_of(through))
 
 
 def start(o: Options, tmp_path: Path) -> "subprocess.Popen[bytes]":
@@ -62,7 +61,7 @@ def start(o: Options, tmp_path: Path) -> "subprocess.Popen[bytes]":
     path = tmp_path / "options.json"
     path.write_text(json.dumps(dataclasses.asdict(o)))
     code = (
-        "import json, sys; from rdrop_exp.config.identity import from_dict; from rdrop_exp.train import trial;"
+        "import json, sys; from rdrop_exp.config.checks import from_dict; from rdrop_exp.train import trial;"
         " trial.run(from_dict(json.load(open(sys.argv[1]))))"
     )
     return subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.DEVNULL)
@@ -87,22 +86,22 @@ def test_sigkill_loses_nothing(tmp_path: Path) -> None:
     expected = trial.run(through)
     for step in (7, 35):
         process = start(killed, tmp_path)
-        wait_for_step(trial_folder(killed), step)
+        wait_for_step(folder_of(killed), step)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert read_result(trial_folder(killed)) is None
+        assert not read_result(folder_of(killed))
     found = trial.run(killed)
     assert expected is not None
     assert found is not None
     assert found["metrics"] == expected["metrics"]
-    assert without_times(trial_folder(killed)) == without_times(trial_folder(through))
+    assert without_times(folder_of(killed)) == without_times(folder_of(through))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
 def test_a_signal_saves_and_stops(tmp_path: Path, number: int, code: int) -> None:
     o = options(tmp_path, {"schedule": {"epochs": 200}})
     process = start(o, tmp_path)
-    folder = trial_folder(o)
+    folder = folder_of(o)
     wait_for_step(folder, 7)
     process.send_signal(number)
     assert process.wait() in (code, 1 if number == signal.SIGINT else code)
@@ -116,9 +115,9 @@ def test_a_signal_saves_and_stops(tmp_path: Path, number: int, code: int) -> Non
 def test_a_finished_trial_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     o = options(tmp_path, {"schedule": {"epochs": 1}})
     first = trial.run(o)
-    before = (trial_folder(o) / "result.json").stat().st_mtime_ns
+    before = (folder_of(o) / "result.json").stat().st_mtime_ns
     assert trial.run(o) == first
-    assert (trial_folder(o) / "result.json").stat().st_mtime_ns == before
+    assert (folder_of(o) / "result.json").stat().st_mtime_ns == before
     assert "already finished" in capsys.readouterr().out
 
 
@@ -127,10 +126,10 @@ def test_the_tested_weights_are_left_for_another_trial(tmp_path: Path, keep: boo
     o = options(tmp_path, SMALL, {"keep_weights": keep, "regularizer": {"alpha": 0.0}, "optimizer": {"ema": 0.0}})
     first = trial.run(o)
     assert first is not None
-    files = [p.name for p in trial_folder(o).glob("checkpoint*")]
+    files = [p.name for p in folder_of(o).glob("checkpoint*")]
     assert files == (["checkpoint.pt"] if keep else [])
     if keep:
-        o.model.checkpoint = str(trial_folder(o) / "checkpoint.pt")
+        o.model.checkpoint = str(folder_of(o) / "checkpoint.pt")
         o.optimizer.lr = 1e-12
         o.select, o.regularizer.when, o.dataset.mixup = "last", "never", 0.0
         second = trial.run(o)
@@ -140,8 +139,8 @@ def test_the_tested_weights_are_left_for_another_trial(tmp_path: Path, keep: boo
 
 def test_a_trial_that_another_process_runs_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     o = options(tmp_path, {"schedule": {"epochs": 1}})
-    folder = trial_folder(o)
-    with claim(folder) as mine:
+    folder = folder_of(o)
+    with lock(folder) as mine:
         assert mine
         assert trial.run(o) is None
     assert "another process" in capsys.readouterr().out
@@ -151,16 +150,17 @@ def test_a_trial_that_another_process_runs_is_left_alone(tmp_path: Path, capsys:
 def test_result_json_says_what_it_must(tmp_path: Path) -> None:
     o = options(tmp_path, {"schedule": {"epochs": 1}})
     trial.run(o, command="rdrop-exp seed=0")
-    result = json.loads((trial_folder(o) / "result.json").read_text())
+    result = json.loads((folder_of(o) / "result.json").read_text())
     keys = {
         "identity", "group", "name", "experiment", "status", "options", "metrics", "best_epoch", "steps", "seconds",
         "images_per_second", "command", "device", "versions",
     }  # fmt: skip
     assert result.keys() == keys
     assert from_dict(result["options"])
-    assert trial_folder(o).name == f"{result['name']}-{result['identity']}"
-    assert sorted(p.name for p in trial_folder(o).iterdir()) == [
+    assert folder_of(o).name == f"{result['name']}-{result['identity']}"
+    assert sorted(p.name for p in folder_of(o).iterdir()) == [
         "checkpoint.pt", "claim", "config.yaml", "log.txt", "metrics.jsonl", "result.json",
+            "trial.json",
     ]  # fmt: skip
 
 
@@ -187,10 +187,13 @@ def test_a_checkpoint_is_also_torchs_own_format(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "nowhere", torch.device("cpu")) is None
 
 
-def test_write_text_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "result.json"
-    checkpoint.write_text(path, "old")
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        checkpoint.write_text(path, "new")
-    assert path.read_text() == "old"
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_result(tmp_path, {"status": "failed"})
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_result(tmp_path, {"status": "finished"})
+    assert read_result(tmp_path) == {"status": "failed"}

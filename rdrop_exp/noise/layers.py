@@ -1,0 +1,112 @@
+"""Dropout and stochastic depth whose rates are tensors.
+
+The rates live in non-persistent buffers: a schedule moves them every step without recompiling a compiled model, and the
+state dict keeps timm's keys.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from rdrop_exp.noise.sample_drop import KeptSamples, draw_kept, gather, scatter
+
+
+def drop(x: Tensor, rate: Tensor, per_row: bool = False) -> Tensor:
+    """Zero each element of `x` (rows, ...), or each row, with its pass's rate and scale the rest by 1/(1 - rate).
+
+    `rate` is (passes,) in 0..1, float32, and the rows of `x` are pass by pass; (1,) serves all rows.
+    """
+    if len(rate) > 1:
+        rate = rate.repeat_interleave(len(x) // len(rate))
+    rate = rate.view(-1, *[1] * (x.ndim - 1))
+    if per_row:
+        keep = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= rate
+    elif x.device.type == "cpu" and not torch.compiler.is_compiling():
+        # A rate in 65536ths, rounded up or down at random: on average it is exact.
+        threshold = (rate * 65536 + torch.rand(())).floor().clamp(max=65535) - 32768
+        keep = _random_halves(x.shape) >= threshold.to(torch.int16)
+    else:
+        keep = torch.rand_like(x, dtype=torch.float32) >= rate  # float32 even for bf16, which has 256 draws in 0..1
+    return (x * (keep * (1.0 / (1.0 - rate)))).to(x.dtype)
+
+
+def _random_halves(shape: torch.Size) -> Tensor:
+    """Uniform int16 on the CPU, four from each 64-bit draw: an eighth of the time of as many floats."""
+    count = math.prod(shape)
+    words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.int16)[:count].view(shape)
+
+
+class NoiseLayer(nn.Module):
+    """A rate for each pass (or one for all), and whether it acts at all: `rate` = `full` times the schedule's scale."""
+
+    rate: Tensor
+    full: Tensor
+    per_row = False
+
+    def __init__(self, *full: float) -> None:
+        super().__init__()
+        self.register_buffer("full", torch.tensor(full), persistent=False)
+        self.register_buffer("rate", torch.zeros(len(full)), persistent=False)
+        self.highest = max(full)
+        self.rate_scale = 0.0
+        self.num_passes = 1
+        self.active = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, ...) → the same; the identity in eval mode and while inactive."""
+        return drop(x, self.rate[: self.num_passes], self.per_row) if self.training and self.active else x
+
+    def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Forward pre-hook: noise on what goes into a module that has no site before it."""
+        return (self(inputs[0]), *inputs[1:])
+
+    def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        """Forward hook: noise on what comes out of a module that has no site after it."""
+        noisy: Tensor = self(output)
+        return noisy
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow the model to its device but stay float32: in bfloat16 a rate could be off by 0.2 %."""
+        before = self.full, self.rate
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.full, self.rate = before[0].to(self.full.device), before[1].to(self.rate.device)
+        return self
+
+
+class Dropout(NoiseLayer):
+    """Element-wise dropout."""
+
+    p = 0.0  # timm's fused attention reads this, and runs only while no noise is active
+
+    def unfuse(self, attention: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Forward pre-hook of an attention: its fused kernel, which takes no tensor as its rate, steps aside."""
+        attention.fused_attn = not (self.training and self.active)  # type: ignore[assignment]
+
+
+class DropPath(NoiseLayer):
+    """Stochastic depth (Huang et al. 2016): drops a residual branch for whole rows, which are samples.
+
+    Where `branch_inputs` has found the branch's input, rows are drawn there and only the kept ones arrive here.
+    """
+
+    per_row = True
+    kept: KeptSamples | None = None
+    skip = True
+
+    def enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Forward pre-hook where the branch begins. A compiled model, whose shapes must stay, goes without."""
+        if not (self.training and self.active) or torch.compiler.is_compiling():
+            return None
+        self.kept = draw_kept(len(inputs[0]), self.highest * self.rate_scale, inputs[0].device, self.skip)
+        return (gather(inputs[0], self.kept), *inputs[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, ...), or only the kept ones → (rows, ...)."""
+        if self.kept is None:
+            return super().forward(x)
+        kept, self.kept = self.kept, None
+        return scatter(x, kept)
