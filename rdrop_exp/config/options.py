@@ -1,6 +1,7 @@
 """Every option of a trial: its type, range and meaning.
 
-The dataclasses are the schema. Hydra composes plain YAML over their defaults; `config.from_dict` checks the result.
+The dataclasses are the schema. Hydra composes plain YAML over their defaults; `checks.from_dict` checks the result.
+The string under each field is its documentation: `make docs` writes docs/options.md from them.
 """
 
 from dataclasses import dataclass, field
@@ -17,21 +18,21 @@ NonNegative = Annotated[float, Range(0)]
 @dataclass(kw_only=True, slots=True)
 class Model:
     label: Annotated[str, RUNTIME] = ""
-    """Short name for folders and tables; empty: the timm name."""
+    """Short name for folders and tables; empty: the timm name is used."""
     name: str = "vit_tiny_patch16_224"
     """Any timm classification model."""
     args: dict[str, Any] = field(default_factory=dict)
-    """Extra constructor arguments, passed to timm as they are."""
+    """Extra constructor arguments, passed to timm unchanged."""
     pretrained: bool = False
-    """Load timm's weights for this name (from the hub, or its local cache)."""
+    """Load timm's pretrained weights for this name, from the Hugging Face hub or its local cache."""
     checkpoint: str = ""
-    """A .safetensors or torch file of weights to start from; the head is re-initialised where its shape differs."""
+    """Initial weights, a .safetensors or PyTorch file; the head is re-initialised if its shape differs."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Peer(Model):
     name: str = ""
-    """A second timm network, trained beside the first and tied to it by the consistency loss; empty: none."""
+    """A second timm network, trained jointly with the first through the consistency loss; empty: none."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -95,57 +96,57 @@ class Dataset:
 @dataclass(kw_only=True, slots=True)
 class Regularizer:
     name: Annotated[str, RUNTIME] = ""
-    """What tables and folders call it; empty: after what it does, such as early_dropout."""
+    """Name in tables and folders; empty: derived from the settings, for example early_dropout."""
     dropout: Rate = 0.0
-    """Dropout rate at the chosen sites."""
+    """Dropout rate at the selected sites."""
     second_dropout: Annotated[float | None, Range(0, 1, open_right=True)] = None
-    """Dropout rate of every pass after the first; null: the same."""
+    """Dropout rate of every pass after the first; null: same as `dropout`."""
     drop_path: Rate = 0.0
-    """Stochastic-depth rate of the last residual branch."""
+    """Stochastic-depth rate of the last residual block."""
     profile: Literal["linear", "constant"] = "linear"
-    """Stochastic depth over blocks: from 0 to `drop_path`, or the same everywhere."""
+    """Stochastic-depth rate over blocks: rising linearly from 0 to `drop_path`, or constant."""
     sites: str = "default"
-    """Where dropout acts: default, timm, rdrop, dru, or some of embed attention projection mlp head residual: a+b."""
+    """Where dropout acts: default, timm, rdrop, dru, or a + b of embed, attention, projection, mlp, head, residual."""
     when: str = "always"
-    """When noise acts: never, always, early, late, increasing, decreasing, curriculum, annealed."""
+    """Schedule of the drop rate: never, always, early, late, increasing, decreasing, curriculum or annealed."""
     cutoff_epoch: Annotated[float | None, Range(0, open_left=True)] = None
-    """early: the epoch at which noise ends; late: at which it begins. Fractions are fine."""
+    """early: the epoch at which noise ends; late: the epoch at which it starts. May be fractional."""
     cutoff_share: Annotated[float | None, Range(0, 1, open_left=True)] = None
-    """The same as a share of training, where `cutoff_epoch` is null."""
+    """The cutoff as a fraction of training; used only if `cutoff_epoch` is null."""
     ramp: Literal["constant", "linear", "cosine"] = "constant"
-    """early: how the rate falls until the cutoff; late: how it rises from there."""
+    """early: how the rate falls before the cutoff; late: how it rises after it."""
     gamma: Annotated[float, Range(0, open_left=True)] = 1e-3
-    """curriculum, annealed: speed of the exponential, per optimizer step."""
+    """curriculum, annealed: rate of the exponential, per optimizer step."""
     alpha: NonNegative = 0.0
-    """Weight of the consistency loss; 0: none, and a single pass."""
+    """Weight of the consistency loss; 0 turns it off and trains with a single pass."""
     passes: Annotated[int, Range(2)] = 2
-    """Noisy passes of each input in a consistency step."""
+    """Noisy forward passes per input in a consistency step."""
     every: Positive = 1
     """Steps between consistency steps."""
     stop_gradient: bool = False
-    """Let the consistency loss pull each pass towards the others as they are, without gradient through them."""
+    """Treat the other passes as fixed targets: no gradient of the consistency loss flows through them."""
     divergence: Literal["kl", "mse", "bernoulli"] = "kl"
-    """What ties the passes: symmetric KL of softmaxes, squared difference, or symmetric KL of independent sigmoids."""
+    """Consistency loss: symmetric KL of softmaxes, squared error, or symmetric KL of independent sigmoids."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Schedule:
     shape: Literal["cosine", "linear", "constant", "step"] = "cosine"
-    """How the learning rate falls after the warm-up."""
+    """Shape of the learning-rate decay after warm-up."""
     epochs: Positive = 30
-    """Passes over the training set."""
+    """Training epochs."""
     steps: Annotated[int | None, Range(1)] = None
-    """Optimizer steps in all, instead of `epochs`."""
+    """Total optimizer steps; overrides `epochs`."""
     warmup_epochs: NonNegative = 0.0
     """Epochs of linear warm-up."""
     warmup_steps: Annotated[int | None, Range(0)] = None
-    """Optimizer steps of warm-up, instead of `warmup_epochs`."""
+    """Optimizer steps of linear warm-up; overrides `warmup_epochs`."""
     final: Share = 0.0
-    """cosine, linear: the last learning rate, as a share of the base."""
+    """cosine, linear: final learning rate, as a fraction of the base rate."""
     step_epochs: Positive = 10
-    """step: epochs between drops."""
+    """step: epochs between drops of the learning rate."""
     step_factor: Annotated[float, Range(0, 1, open_left=True)] = 0.1
-    """step: factor of each drop."""
+    """step: factor applied at each drop."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -155,57 +156,57 @@ class Optimizer:
     lr: Annotated[float, Range(0, open_left=True)] = 1e-3
     """Base learning rate."""
     weight_decay: NonNegative = 0.05
-    """Weight decay; none on one-dimensional parameters."""
+    """Weight decay; not applied to one-dimensional parameters."""
     momentum: Share = 0.9
-    """Momentum, where the optimizer has one."""
+    """Momentum, for optimizers that use it."""
     args: dict[str, Any] = field(default_factory=dict)
     """Extra constructor arguments, for example {betas: [0.9, 0.95]}."""
     batch_size: Positive = 128
-    """Items in an optimizer step."""
+    """Items per optimizer step."""
     accumulate: Annotated[int, Range(1), RUNTIME] = 1
-    """Micro-batches that an optimizer step is split into; the loss is the mean over all items whatever the split."""
+    """Micro-batches per optimizer step; the loss is the mean over all items, however they are split."""
     clip: NonNegative = 0.0
-    """Largest norm of the gradient; 0: no clipping."""
+    """Maximum gradient norm; 0: no clipping."""
     ema: Annotated[float, Range(0, 1, open_right=True)] = 0.0
-    """Decay of the moving average of the weights that is evaluated; 0: none."""
+    """Decay of an exponential moving average of the weights, used for evaluation; 0: no averaging."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Logger:
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
-    """Weights & Biases: auto is online where a key is set, else offline."""
+    """Weights & Biases mode; auto: online if you are logged in, offline otherwise."""
     project: str = "rdrop-exp"
     """W&B project."""
     entity: str = ""
-    """W&B entity; empty: the account's own."""
+    """W&B entity; empty: the account's default."""
     tags: list[str] = field(default_factory=list)
     """W&B tags."""
     every: Positive = 50
-    """Optimizer steps between rows of metrics; an epoch's end always writes one."""
+    """Optimizer steps between rows of metrics.jsonl; the end of an epoch always writes one."""
     progress: bool = True
-    """Show progress: a bar in a terminal, a line an epoch elsewhere."""
+    """Show progress: a bar in a terminal, one line per epoch elsewhere."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Analysis:
     every: Annotated[int | None, Range(1)] = None
-    """Optimizer steps between analyses of the network while it trains; null: none."""
+    """Optimizer steps between analyses during training; null: none."""
     batches: Annotated[int, Range(2)] = 20
-    """Mini-batch gradients of an analysis, beside that of the whole training set."""
+    """Mini-batch gradients per analysis, in addition to the gradient of the whole training set."""
     augment: bool = True
-    """Augment these mini-batches as in training; the whole training set never is."""
+    """Augment these mini-batches as in training; the whole-set gradient is never augmented."""
     passes: Annotated[int, Range(0)] = 5
-    """Noisy passes over the validation set, for train-test inconsistency and calibration; below 2: none."""
+    """Noisy passes over the validation set for train-test inconsistency and calibration; below 2: skipped."""
     dropout: Rate = 0.1
-    """Dropout rate of those passes for a model that has no noise of its own."""
+    """Dropout rate of those passes if the trial itself has no noise."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Options:
     name: Annotated[str, RUNTIME] = "default"
-    """Experiment: the folder under `output_dir` that its trials share."""
+    """Experiment name: the folder under `output_dir` that its trials share."""
     output_dir: Annotated[str, RUNTIME] = "outputs"
-    """Where experiments are written."""
+    """Folder that experiments are written to."""
     seed: int = 0
     """Seed of weights, data order, augmentation and noise."""
     model: Model = field(default_factory=Model)
@@ -215,38 +216,38 @@ class Options:
     dataset: Dataset = field(default_factory=Dataset)
     """The data and its augmentation."""
     regularizer: Regularizer = field(default_factory=Regularizer)
-    """Which noise, when, and what the loss makes of it."""
+    """Noise, its schedule, and the consistency loss."""
     schedule: Schedule = field(default_factory=Schedule)
-    """Length of training and learning rate over it."""
+    """Length of training and the learning-rate schedule."""
     optimizer: Optimizer = field(default_factory=Optimizer)
-    """Optimizer, batch size, clipping, averaging."""
+    """Optimizer, batch size, gradient clipping and weight averaging."""
     logger: Annotated[Logger, RUNTIME] = field(default_factory=Logger)
-    """What is logged, and where."""
+    """Logging to the terminal, files and Weights & Biases."""
     analysis: Annotated[Analysis, RUNTIME] = field(default_factory=Analysis)
-    """Gradient metrics and inconsistency, measured while training and without effect on it."""
+    """Gradient metrics and inconsistency, measured during training without affecting it."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the forward pass."""
+    """Numerical precision of the forward pass."""
     compile: bool = False
-    """torch.compile the model."""
+    """Compile the model with torch.compile."""
     compile_mode: Annotated[Literal["default", "reduce-overhead", "max-autotune"], RUNTIME] = "default"
-    """torch.compile's mode; reduce-overhead replays CUDA graphs, which pays for small models on a GPU."""
+    """torch.compile mode; reduce-overhead uses CUDA graphs."""
     share_passes: Annotated[bool, RUNTIME] = True
-    """Compute what comes before the first noise once for all passes of an input; false: repeat them from the start."""
+    """Compute the layers before the first noise once for all passes; false: run each pass from the input."""
     skip_dropped: Annotated[bool, RUNTIME] = True
-    """Run a residual branch only on the samples that stochastic depth keeps; false: on all of them, under a mask."""
+    """Compute a residual branch only for the samples that stochastic depth keeps; false: compute all and mask."""
     fast_linear: Annotated[bool, RUNTIME] = True
-    """On CPUs of AMD, linear layers in float32 by oneDNN; false: torch's choice, MKL."""
+    """On AMD CPUs, run float32 linear layers with oneDNN; false: PyTorch's default, MKL."""
     device: Annotated[str, RUNTIME] = "auto"
-    """auto (the best there is), cpu, cuda, cuda:1, mps."""
+    """auto (best available device), cpu, cuda, cuda:1 or mps."""
     threads: Annotated[int | None, Range(1), RUNTIME] = None
-    """CPU threads; null: torch's own choice."""
+    """CPU threads; null: PyTorch's default."""
     validate_every: Positive = 1
-    """Epochs between validations; the last epoch always validates."""
+    """Epochs between validations; the last epoch is always validated."""
     select: Literal["best", "last"] = "best"
-    """Which weights are tested: best on validation, or the last."""
+    """Weights evaluated on the test set: best on validation, or last."""
     stop_loss: NonNegative = 0.0
-    """End training once the mean training loss of a logged interval falls below this; 0: never."""
+    """Stop once the mean training loss over a logging interval falls below this value; 0: never."""
     checkpoint_seconds: Annotated[float, Range(0), RUNTIME] = 60.0
     """Seconds between checkpoints."""
     keep_weights: Annotated[bool, RUNTIME] = True
-    """Leave the tested weights in checkpoint.pt, for `model.checkpoint=` and analysis."""
+    """Keep the tested weights in checkpoint.pt, for `model.checkpoint=` and analysis."""
