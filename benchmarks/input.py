@@ -1,8 +1,8 @@
 """python benchmarks/input.py
 
 Images a second on one core: random crop, flip and normalisation of 32 x 32 colour images, by torchvision's transforms
-of PIL images under a DataLoader without workers, and by the resident path on whole batches. The two take turns, so that
-both meet the same machine; the table gives the median round and its range, and the ratio round by round.
+of PIL images under a DataLoader without workers, and by the resident path on whole batches. Both alternate, so that
+the machine is the same for both; the table gives the median round and its range, and the ratio round by round.
 `--images N --rounds N --batch N` change the size of it.
 """
 
@@ -17,10 +17,10 @@ import torch
 from torchvision import transforms
 
 from rdrop_exp.config.options import Dataset
-from rdrop_exp.data.datasets import KNOWN, Source
+from rdrop_exp.data.datasets import TORCHVISION, Source
 from rdrop_exp.data.resident import Resident
 
-MEAN, STD = KNOWN["cifar10"].mean, KNOWN["cifar10"].std
+MEAN, STD = TORCHVISION["cifar10"].mean, TORCHVISION["cifar10"].std
 
 
 class Pictures(torch.utils.data.Dataset[Any]):

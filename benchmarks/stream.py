@@ -1,11 +1,12 @@
 """Large images from files: the streamed loader against timm's own, images a second.
 
     python benchmarks/stream.py                    # 400 images, 2 workers, 7 rounds: about two minutes
-    python benchmarks/stream.py --workers 0        # in the training process: work alone, without hand-over
-    python benchmarks/stream.py --tiny             # does it run?
+    python benchmarks/stream.py --workers 0        # in the training process: no transfer between processes
+    python benchmarks/stream.py --tiny             # a smoke test
 
-Generated JPEGs of 500 x 375 pixels and 50 to 100 kB, as ImageNet's are, in folders of classes; both sides take turns,
-one epoch each, after one that starts the workers and warms the files. The table gives the median round and its range.
+Generated JPEGs of 500 x 375 pixels and 50 to 100 kB, as ImageNet's are, in folders of classes; the two loaders
+alternate, one epoch each, after one that starts the workers and warms the file cache.
+The table gives the median round and its range.
 
 Equal: files, decoding (Pillow), random resized crop to 224 (scale 0.08 to 1, bicubic), flip, the auto-augment string,
 normalisation of whole batches in the training process, batches, number of workers, workers that live on between

@@ -1,6 +1,6 @@
-"""Whole batches of uint8 images on the device: crop, flip, normalise, erase, mix.
+"""Augmentation of whole uint8 batches on the device: crop, flip, normalise, erase, mix.
 
-Parameters are drawn on the CPU and sent along, so that every device sees the same augmentation and none is waited for.
+Parameters are drawn on the CPU, so that augmentation is the same on every device and nothing waits for one.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from rdrop_exp.data.sampler import Key
 from rdrop_exp.seeds import derive_seed
 
 ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)
-"""Shares of the image and height over width of an erased rectangle (Zhong et al. 2017, random erasing)."""
+"""Share of the image's area, and height over width, of an erased rectangle (Zhong et al. 2017, random erasing)."""
 
 
 class Augment:
@@ -29,7 +29,7 @@ class Augment:
 
     def __init__(self, options: Dataset, spec: Spec, mean: list[float], std: list[float], device: torch.device) -> None:
         self.options, self.classes, self.device = options, spec.classes, device
-        # A streamed image has been cropped and flipped as it was decoded.
+        # Streamed images were cropped and flipped when they were decoded.
         self.crop, self.flip = (options.crop, options.flip) if options.resident else (0, False)
         self.scale, self.shift = normalisation(
             _per_channel("mean", options.mean, mean, spec), _per_channel("std", options.std, std, spec), device
@@ -58,7 +58,7 @@ class Augment:
         if self.options.erase > 0:
             inputs = erase(inputs, send(rectangles(count, size, self.options.erase, draws), self.device))
         if self.mixup is not None:
-            with generators_kept():
+            with preserve_generators():
                 seed_generators(derive_seed("mixup", *key))
                 return Batch(*self.mixup(inputs, labels))
         if self.options.label_smoothing > 0:
@@ -67,8 +67,8 @@ class Augment:
 
 
 @contextlib.contextmanager
-def generators_kept() -> Iterator[None]:
-    """Python's, numpy's and torch's CPU generators, which others' code draws from, are afterwards as they were."""
+def preserve_generators() -> Iterator[None]:
+    """Restore Python's, numpy's and torch's global CPU generators, which timm's code draws from."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield
@@ -79,21 +79,21 @@ def generators_kept() -> Iterator[None]:
 
 
 def seed_generators(seed: int) -> None:
-    """Set those generators: a tenth of the time that it takes to keep them."""
+    """Seed the three global CPU generators: takes a tenth of the time of saving and restoring them."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed_noise the accelerators as well
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators as well
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy of a CPU tensor on the device, without waiting for it: only from pinned memory does CUDA not wait."""
+    """An asynchronous copy of a CPU tensor to the device; CUDA needs pinned memory for that."""
     if device.type == "cuda" and not tensor.is_pinned():
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
 def statistics(images: NDArray[np.uint8], items: NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of images in 0..1, exact: the sums are of whole numbers."""
+    """Mean and standard deviation per channel of images in 0..1, exact: integers are summed."""
     channels = images.shape[1]
     total, squares = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     for block in np.array_split(np.sort(items), math.ceil(len(items) / 4096)):
@@ -102,12 +102,12 @@ def statistics(images: NDArray[np.uint8], items: NDArray[np.int64]) -> tuple[lis
         squares += np.square(values, dtype=np.uint16).sum(1, dtype=np.int64)
     count = len(items) * images.shape[2] * images.shape[3]
     mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 1))  # at least one grey level, should a channel be constant
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1))  # a constant channel: one grey level, not zero
     return (mean / 255).tolist(), (std / 255).tolist()
 
 
 def normalisation(mean: list[float], std: list[float], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Scale and shift, (1, channels, 1, 1) each, that take 0..255 to (x / 255 - mean) / std."""
+    """Scale and shift, (1, channels, 1, 1) each, that map x in 0..255 to (x / 255 - mean) / std."""
     means, stds = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (mean, std))
     return (1 / (255 * stds)).float().to(device), (-means / stds).float().to(device)
 
@@ -118,13 +118,13 @@ def normalise(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def crop_flip(images: Tensor, padding: int, top: Tensor, left: Tensor, flipped: Tensor) -> Tensor:
-    """Each image (batch, channels, size, size) padded with zeros, cut out at (top, left), mirrored where `flipped`.
+    """Images (batch, channels, size, size) padded with zeros, cropped at (top, left) and mirrored where `flipped`.
 
     `top` and `left` are (batch,) in 0..2 × padding, `flipped` is (batch,) bool.
     """
     count, channels, size, _ = images.shape
     wide, line = size + 2 * padding, torch.arange(size, device=images.device)
-    # Whole rows are selected from all rows of the batch, then columns gathered: on a CPU 2.5 times as fast as indexing.
+    # Selecting rows over the whole batch and then gathering columns is 2.5 times as fast as indexing on a CPU.
     first = torch.arange(0, count * channels * wide, wide, device=images.device).view(count, channels, 1)
     rows = (first + (top[:, None] + line)[:, None]).flatten()
     columns = left[:, None] + torch.where(flipped[:, None], line.flip(0), line)
@@ -133,9 +133,9 @@ def crop_flip(images: Tensor, padding: int, top: Tensor, left: Tensor, flipped: 
 
 
 def rectangles(count: int, size: int, probability: float, draws: Generator) -> Tensor:
-    """(4, count) int64: top, bottom, left, right of what to erase in each image; empty where nothing is.
+    """(4, count) int64: top, bottom, left, right of the rectangle to erase in each image; empty: none.
 
-    Area is uniform, aspect log-uniform; of ten candidates the first that fits into the image is taken.
+    Area is uniform, aspect log-uniform; the first of ten candidates that fits the image is used.
     """
     area, aspect, y, x = torch.rand(4, count, 10, generator=draws, dtype=torch.float64)
     area = size**2 * (ERASED_AREA[0] + area * (ERASED_AREA[1] - ERASED_AREA[0]))
@@ -152,7 +152,7 @@ def rectangles(count: int, size: int, probability: float, draws: Generator) -> T
 
 
 def erase(inputs: Tensor, corners: Tensor) -> Tensor:
-    """Normalised images with a rectangle each (corners: (4, batch)) set to 0, which is the mean."""
+    """Normalised images with the rectangles `corners` (4, batch) set to 0, the mean."""
     line = torch.arange(inputs.shape[-1], device=inputs.device)
     top, bottom, left, right = corners[:, :, None]
     rows, columns = (top <= line) & (line < bottom), (left <= line) & (line < right)
@@ -168,7 +168,7 @@ def smooth(labels: Tensor, classes: int, smoothing: float) -> Tensor:
 def _per_channel(name: str, given: list[float] | None, default: list[float], spec: Spec) -> list[float]:
     values = default if given is None else given
     if len(values) != spec.channels:
-        raise OptionError(f"dataset.{name}={values} must be one number for each of the {spec.channels} channels")
+        raise OptionError(f"dataset.{name}={values} must have {spec.channels} numbers, one per channel")
     if name == "std" and min(values) <= 0:
-        raise OptionError(f"dataset.std={values} must be above 0")
+        raise OptionError(f"dataset.std={values} must be greater than 0")
     return values

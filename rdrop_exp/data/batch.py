@@ -1,4 +1,4 @@
-"""What a model is trained on, batch by batch, whatever its inputs are: a tensor or a dictionary of tensors."""
+"""A batch of inputs and targets, and what a data set offers the training loop."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Batch(NamedTuple):
     targets: Tensor
     """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed."""
     mask: Tensor | None = None
-    """Which items count; None: all."""
+    """(batch,) bool, the items that count; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a model must fit."""
+    """The shape of the task, which the model is built for."""
 
     classes: int
     channels: int
@@ -26,16 +26,16 @@ class Spec:
 
 
 class Data(Protocol):
-    """Three sets of batches. Every draw is a function of (seed, epoch, batch or item), so any epoch starts anywhere."""
+    """Three sets of batches. Every draw is a function of (seed, epoch, batch or item)."""
 
     spec: Spec
     steps_per_epoch: int
-    """Whole batches; at least 1, for a batch holds all items where there are fewer than its size."""
+    """Complete batches, at least 1: a set smaller than a batch is one batch."""
     sizes: dict[str, int]
     """Items of "train", "validation" and "test"."""
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Batches `start`, `start + 1`, … of an epoch: the same bits as all of them with the first `start` skipped."""
+        """Batches `start`, `start + 1`, … of an epoch: bit for bit those of an epoch read from its beginning."""
         ...
 
     def validation(self) -> Iterator[Batch]:
@@ -54,17 +54,8 @@ def items(batch: Batch) -> int | Tensor:
     return batch.targets.numel() if not batch.targets.is_floating_point() else batch.targets[..., 0].numel()
 
 
-def repeat(inputs: Any, copies: int) -> Any:
-    """The inputs `copies` times over, one after another along the batch: rows have independent noise."""
-    if copies == 1:
-        return inputs
-    if isinstance(inputs, dict):
-        return {k: repeat(v, copies) for k, v in inputs.items()}
-    return inputs.repeat(copies, *[1] * (inputs.ndim - 1))
-
-
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """A batch as micro-batches, equal but for the last."""
+    """A batch as micro-batches of equal size; the last may be smaller."""
     if parts == 1:
         return [batch]
     targets = batch.targets.chunk(parts)

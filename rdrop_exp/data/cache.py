@@ -1,4 +1,4 @@
-"""Decoded images kept on disk between runs, and a lock that lets one of several processes do the work."""
+"""Decoded images cached on disk between runs, and a lock so that only one process decodes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def folder() -> Path:
 
 
 def key(paths: list[str], *settings: object) -> str:
-    """A hash of the files' names, sizes and times of change, and of the settings they are decoded with."""
+    """A hash of the files' names, sizes and modification times, and of the settings used to decode them."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
     for path in paths:
         status = os.stat(path)
@@ -31,29 +31,29 @@ def key(paths: list[str], *settings: object) -> str:
     return digest.hexdigest()
 
 
-def remember(name: str, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The array kept under `name`, memory-mapped, or a new one from `make`; a cache that fails is only a warning."""
+def cached_array(name: str, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The array cached under `name`, memory-mapped, or else that of `make`; an unusable cache is only a warning."""
     import numpy as np
 
     path = folder() / f"images-{name}.npy"
     with locked(path.with_suffix(".lock")):
         if path.exists():
             try:
-                # Copy on write: torch wants a writable array, the file stays as it is and processes share its pages.
-                kept: NDArray[np.uint8] = np.load(path, mmap_mode="c")
-                return kept
+                # Copy on write: torch needs a writable array; the file is unchanged and processes share its pages.
+                cached: NDArray[np.uint8] = np.load(path, mmap_mode="c")
+                return cached
             except (OSError, ValueError, EOFError) as error:
-                log.warning("decoded images are made anew, for %s cannot be read: %s", path, error)
+                log.warning("Cannot read cached images %s, decoding again: %s", path, error)
         array = make()
         try:
             _save(path, array)
         except OSError as error:
-            log.warning("decoded images are not kept, for %s cannot be written: %s", path, error)
+            log.warning("Cannot cache decoded images in %s: %s", path, error)
         return array
 
 
 def _save(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write the whole file, then give it its name: no reader ever sees a part of it."""
+    """Write atomically: no reader sees a partial file."""
     import numpy as np
 
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
@@ -69,10 +69,10 @@ def _save(path: Path, array: NDArray[np.uint8]) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, wanted: bool = True) -> Iterator[None]:
-    """Keep other processes out of the same block meanwhile, where the system and the file system can lock files."""
+def locked(path: Path, enabled: bool = True) -> Iterator[None]:
+    """Hold an exclusive lock on `path`; without effect where the system or file system cannot lock files."""
     with contextlib.ExitStack() as stack:
-        if wanted:
+        if enabled:
             try:
                 import fcntl
 

@@ -1,4 +1,4 @@
-"""The catalogue: every data set by name, read into labels, images or files, and three sets of positions."""
+"""Every data set by name: its labels, its images or files, and the positions of its three sets."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class TorchvisionSet:
     """A data set that torchvision reads."""
 
     reader: str
     """Its class in torchvision.datasets."""
     parts: dict[str, dict[str, Any]]
-    """Set → arguments of the class; a missing set is split off."""
+    """Set → arguments of the class; a set without an entry is split off."""
     classes: int
     mean: list[float] | None = None
     std: list[float] | None = None
@@ -35,24 +35,24 @@ class Known:
 
 _FLAG: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
 _SPLIT: dict[str, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
-KNOWN = {
-    "mnist": Known("MNIST", _FLAG, 10, [0.1307], [0.3081]),
-    "fashion_mnist": Known("FashionMNIST", _FLAG, 10, [0.2860], [0.3530]),
-    "cifar10": Known("CIFAR10", _FLAG, 10, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
-    "cifar100": Known("CIFAR100", _FLAG, 100, [0.5071, 0.4866, 0.4409], [0.2673, 0.2564, 0.2762]),
-    "svhn": Known("SVHN", _SPLIT, 10, [0.4377, 0.4438, 0.4728], [0.1980, 0.2010, 0.1970]),
-    "stl10": Known("STL10", _SPLIT, 10, [0.4467, 0.4398, 0.4066], [0.2603, 0.2566, 0.2713]),
-    "flowers102": Known("Flowers102", {**_SPLIT, "validation": {"split": "val"}}, 102),
-    "pets": Known("OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}, 37),
-    "food101": Known("Food101", _SPLIT, 101),
+TORCHVISION = {
+    "mnist": TorchvisionSet("MNIST", _FLAG, 10, [0.1307], [0.3081]),
+    "fashion_mnist": TorchvisionSet("FashionMNIST", _FLAG, 10, [0.2860], [0.3530]),
+    "cifar10": TorchvisionSet("CIFAR10", _FLAG, 10, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    "cifar100": TorchvisionSet("CIFAR100", _FLAG, 100, [0.5071, 0.4866, 0.4409], [0.2673, 0.2564, 0.2762]),
+    "svhn": TorchvisionSet("SVHN", _SPLIT, 10, [0.4377, 0.4438, 0.4728], [0.1980, 0.2010, 0.1970]),
+    "stl10": TorchvisionSet("STL10", _SPLIT, 10, [0.4467, 0.4398, 0.4066], [0.2603, 0.2566, 0.2713]),
+    "flowers102": TorchvisionSet("Flowers102", {**_SPLIT, "validation": {"split": "val"}}, 102),
+    "pets": TorchvisionSet("OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}, 37),
+    "food101": TorchvisionSet("Food101", _SPLIT, 101),
 }
 LAYOUTS = {"imagenet": files.imagenet, "image_folder": files.image_folder, "image_csv": files.image_csv}
-NAMES = ("digits", *KNOWN, *LAYOUTS)
+NAMES = ("digits", *TORCHVISION, *LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """All images of a data set. `images` or `paths` holds them; the other is None."""
+    """All items of a data set, as `images` or as `paths`; the other is None."""
 
     labels: NDArray[np.int64]
     """(items,) class of each."""
@@ -61,15 +61,15 @@ class Source:
     classes: int
     channels: int
     images: NDArray[np.uint8] | None
-    """(items, channels, height, width), where the whole set is read at once."""
+    """(items, channels, height, width)."""
     paths: list[str] | None
-    """One file an item, else."""
+    """One file per item."""
     mean: list[float] | None
     std: list[float] | None
-    """Published values per channel, of images in 0..1; None: there are none."""
+    """Published values per channel, of images in 0..1; None: not published."""
 
     def picture(self, item: int) -> Image:
-        """One image as PIL's, grey (L) or RGB; `OptionError` naming its file where that is unreadable."""
+        """One image, grey (L) or RGB; `OptionError` with the file's name if it cannot be read."""
         if self.images is None:
             assert self.paths is not None
             return files.read_image(self.paths[item], self.channels)
@@ -81,18 +81,18 @@ class Source:
 
 
 def load(options: Dataset) -> Source:
-    """The data set of that name, its three sets fixed by the split options; `OptionError` where it is not to be had."""
+    """The data set that the options name, split by the split options; `OptionError` if it is missing or unusable."""
     import numpy as np
 
     from rdrop_exp.data.splits import three_sets
 
     if options.name not in NAMES:
-        raise OptionError(f"dataset.name={options.name} is not in the catalogue{nearest(options.name, NAMES)}")
-    known = KNOWN.get(options.name, Known("", {}, 0))
+        raise OptionError(f"dataset.name={options.name} is not a data set{nearest(options.name, NAMES)}")
+    known = TORCHVISION.get(options.name, TorchvisionSet("", {}, 0))
     classes = known.classes
     if options.name == "digits":
         parts, classes = {"train": _digits()}, 10
-    elif options.name in KNOWN:
+    elif options.name in TORCHVISION:
         parts = _torchvision(known, options)
     else:
         rows = LAYOUTS[options.name](options)
@@ -110,18 +110,18 @@ def load(options: Dataset) -> Source:
 
 
 def _digits() -> tuple[Any, Any]:
-    """scikit-learn's 8×8 digits as uint8, from its file: importing scikit-learn would take longer than reading that."""
+    """scikit-learn's 8×8 digits as uint8, from its file: importing scikit-learn takes longer than reading that."""
     import numpy as np
 
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
-        raise OptionError("dataset.name=digits needs scikit-learn, whose file it reads: install scikit-learn")
+        raise OptionError("dataset.name=digits needs scikit-learn: pip install scikit-learn")
     table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
     pixels = np.round(table[:, :-1] * 255 / 16).astype(np.uint8)  # 0..16 in the file
     return pixels.reshape(-1, 1, 8, 8), table[:, -1]
 
 
-def _torchvision(known: Known, options: Dataset) -> dict[str, tuple[Any, Any]]:
+def _torchvision(known: TorchvisionSet, options: Dataset) -> dict[str, tuple[Any, Any]]:
     """Set → (images or paths, labels) as torchvision reads them."""
     from torchvision import datasets
 
@@ -134,12 +134,14 @@ def _torchvision(known: Known, options: Dataset) -> dict[str, tuple[Any, Any]]:
         except (RuntimeError, OSError) as error:
             why = " ".join(str(error).split())
             if options.download:
-                raise OptionError(f"dataset.download=true failed: no {options.name} in {root}: {why}") from error
+                raise OptionError(
+                    f"dataset.download=true could not download {options.name} to {root}: {why}"
+                ) from error
             raise OptionError(
-                f"dataset.root={options.root} does not hold {options.name}: torchvision's {known.reader} looked in"
-                f" {root.absolute()} ({why}); set dataset.root, or dataset.download=true to fetch it"
+                f"dataset.root={options.root}: {options.name} not found in {root.absolute()} ({why}); set"
+                " dataset.root to its folder, or dataset.download=true"
             ) from error
-        # The readers of photographs keep their file names to themselves; these two attributes are all that is needed.
+        # torchvision's readers of photographs have no public list of files, hence the private attributes.
         items = _channels_first(read.data) if hasattr(read, "data") else _attribute(read, "_image_files", "_images")
         parts[part] = items, _attribute(read, "targets", "labels", "_labels")
     return parts

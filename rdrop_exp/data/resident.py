@@ -1,4 +1,4 @@
-"""The whole data set as one uint8 tensor on the device: decoded once, then only indexed."""
+"""The whole data set as one uint8 tensor on the device: decoded once, then indexed."""
 
 import math
 import os
@@ -16,14 +16,15 @@ from rdrop_exp.data import cache
 from rdrop_exp.data.augment import Augment, send, statistics
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.datasets import Source
-from rdrop_exp.data.sampler import Plan
+from rdrop_exp.data.sampler import EpochSampler
+from rdrop_exp.hardware import cores
 
 BLOCK = 256
-"""Images that a thread decodes at a stretch."""
+"""Images per task of a decoding thread."""
 
 
 class Resident:
-    """The `Data` of a set that fits into the device's memory."""
+    """`Data` held in the device's memory."""
 
     def __init__(self, source: Source, options: Dataset, *, batch_size: int, seed: int, device: torch.device) -> None:
         images = pixels(source, options.image_size)
@@ -31,17 +32,17 @@ class Resident:
         if mean is None or std is None:
             mean, std = statistics(images, source.sets["train"])
         self.spec = Spec(source.classes, source.channels, images.shape[-1])
-        self.plan = Plan(source.sets, options, batch_size, seed)
+        self.sampler = EpochSampler(source.sets, options, batch_size, seed)
         self.augment = Augment(options, self.spec, mean, std, device)
-        self.device, self.steps_per_epoch, self.sizes = device, self.plan.steps, self.plan.sizes
+        self.device, self.steps_per_epoch, self.sizes = device, self.sampler.steps, self.sampler.sizes
         self.images = torch.from_numpy(images).to(device)
         self.labels = torch.from_numpy(source.labels).to(device)
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        order = send(self.plan.training(epoch), self.device)
+        order = send(self.sampler.train_batches(epoch), self.device)
         for step in range(start, self.steps_per_epoch):
             images, labels = self._items(order[step])
-            yield self.augment.train(images, labels, self.plan.key(epoch, step))
+            yield self.augment.train(images, labels, self.sampler.key(epoch, step))
 
     def validation(self) -> Iterator[Batch]:
         return self._evaluation("validation")
@@ -50,7 +51,7 @@ class Resident:
         return self._evaluation("test")
 
     def _evaluation(self, name: str) -> Iterator[Batch]:
-        for items in self.plan.evaluation(name):
+        for items in self.sampler.evaluation_batches(name):
             yield self.augment.evaluate(*self._items(send(items, self.device)))
 
     def _items(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,17 +59,17 @@ class Resident:
 
 
 def pixels(source: Source, size: int | None) -> NDArray[np.uint8]:
-    """All images, (items, channels, size, size) uint8; those of files are decoded once and kept in the cache.
+    """All images, (items, channels, size, size) uint8; files are decoded once and cached.
 
-    Other shapes are cut to the square in their middle and resized with antialiasing. Without a size it is that of the
-    images, which then must be square and alike, else `OptionError`.
+    Images of another shape are cropped to their central square and resized with antialiasing. Without `size`, all must
+    be square and of one size, else `OptionError`.
     """
     if source.paths is None:
         assert source.images is not None
         same = size is None or source.images.shape[2:] == (size, size)
         return source.images if same else _decode(source, size)
     name = cache.key(source.paths, "bilinear", size, source.channels)
-    return cache.remember(name, lambda: _decode(source, size))
+    return cache.cached_array(name, lambda: _decode(source, size))
 
 
 def _decode(source: Source, size: int | None) -> NDArray[np.uint8]:
@@ -90,29 +91,26 @@ def _decode(source: Source, size: int | None) -> NDArray[np.uint8]:
             square = ImageOps.fit(picture, (side, side), Image.Resampling.BILINEAR)
             array[item] = np.asarray(square).reshape(side, side, -1).transpose(2, 0, 1)
 
-    with ThreadPoolExecutor(cores()) as pool:  # PIL decodes and resizes outside Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow releases the interpreter lock while it decodes and resizes
         for _ in pool.map(fill, range(0, len(array), BLOCK)):
             pass
     return array
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _no_size(source: Source, item: int, why: str) -> OptionError:
     name = source.paths[item] if source.paths is not None else f"image {item}"
-    return OptionError(f"dataset.image_size=null needs square images of one size, but {name} {why}: set it")
+    return OptionError(
+        f"dataset.image_size=null needs square images of one size, but {name} {why}: set dataset.image_size"
+    )
 
 
 def _check_memory(needed: int) -> None:
     try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not told on this system
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # unknown on this system
         return
-    if needed > there:
+    if needed > available:
         raise OptionError(
-            f"dataset.resident=true would hold {needed / 1e9:.0f} GB of images in {there / 1e9:.0f} GB of memory:"
-            " set dataset.resident=false or a smaller dataset.image_size"
+            f"dataset.resident=true needs {needed / 1e9:.0f} GB for the images, but this machine has"
+            f" {available / 1e9:.0f} GB of memory: set dataset.resident=false or a smaller dataset.image_size"
         )

@@ -1,4 +1,4 @@
-"""Which items each batch holds: a function of (seed, epoch) alone."""
+"""The items of each batch, a function of (seed, epoch) alone."""
 
 import numpy as np
 import torch
@@ -10,11 +10,11 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.seeds import derive_seed
 
 Key = tuple[int, int, int]
-"""(seed, epoch, batch): names the draws of one training batch."""
+"""(seed, epoch, batch): the seed of one training batch's augmentation."""
 
 
-class Plan:
-    """The batches of the three sets, as positions."""
+class EpochSampler:
+    """The positions in each batch of the three sets."""
 
     def __init__(self, sets: dict[str, NDArray[np.int64]], options: Dataset, batch_size: int, seed: int) -> None:
         self.sets = {name: torch.from_numpy(items) for name, items in sets.items()}
@@ -24,13 +24,15 @@ class Plan:
         if options.mixup > 0 or options.cutmix > 0:  # these pair the images of a batch
             size -= size % 2
             if size == 0:
-                raise OptionError("dataset.mixup and dataset.cutmix pair images, but there is one training image only")
-        self.training_size = size
+                raise OptionError(
+                    "dataset.mixup and dataset.cutmix combine pairs of images, but there is only one training image"
+                )
+        self.train_batch_size = size
         self.steps = min(self.sizes["train"] // size, options.limit or self.sizes["train"])
 
-    def training(self, epoch: int) -> Tensor:
-        """(steps, batch) positions of an epoch's batches; what is left after the last whole batch is left out."""
-        items, size = self.sets["train"], self.training_size
+    def train_batches(self, epoch: int) -> Tensor:
+        """(steps, batch) positions of an epoch's batches; an incomplete last batch is dropped."""
+        items, size = self.sets["train"], self.train_batch_size
         if self.options.repeat_batch:
             return items[:size].expand(self.steps, size)
         order = torch.randperm(
@@ -39,9 +41,9 @@ class Plan:
         return items[order[: self.steps * size]].view(self.steps, size)
 
     def key(self, epoch: int, step: int) -> Key:
-        """The name of a batch's draws; a repeated batch has the same ones each time."""
+        """What seeds a batch's augmentation; a repeated batch is augmented alike each time."""
         return (self.seed, 0, 0) if self.options.repeat_batch else (self.seed, epoch, step)
 
-    def evaluation(self, name: str) -> list[Tensor]:
-        """Every item of a set once, in batches of twice the training size, as no gradient is kept."""
+    def evaluation_batches(self, name: str) -> list[Tensor]:
+        """Every item of a set once, in batches of twice the training size, as no activations are stored."""
         return list(torch.split(self.sets[name], 2 * self.batch_size))[: self.options.limit]

@@ -1,4 +1,4 @@
-"""Train, validation and test: three disjoint sets that hold every item, stratified by class and fixed by one seed."""
+"""Training, validation and test sets: a partition of all items, stratified by class and fixed by one seed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ Ints = NDArray[np.int64]
 
 
 def three_sets(labels: Ints, given: dict[str, Ints], options: Dataset) -> dict[str, Ints]:
-    """Positions of each set: those `given`, and a test and a validation set split off the training set where absent.
+    """Positions of each set: those `given`; a missing test or validation set is split off the training set.
 
-    Every set is in a fixed random order, so that its first items are a sample of the classes. Of the training set only
-    `dataset.fraction` is kept.
+    Each set is in a fixed random order, so that its first items are a sample of the classes. `dataset.fraction` of the
+    training set is kept.
     """
     sets = {name: _random("order", name, options.split_seed).permutation(items) for name, items in given.items()}
     for name, share in (("test", options.test), ("validation", options.validation)):
@@ -27,13 +27,13 @@ def three_sets(labels: Ints, given: dict[str, Ints], options: Dataset) -> dict[s
 
 
 def _split_off(labels: Ints, items: Ints, share: float, name: str, seed: int) -> tuple[Ints, Ints]:
-    """`items` in two: what stays (one of each class at least) and about `share` of each class (one in all at least)."""
+    """`items` without about `share` of each class (at least one stays), and these (at least one in total)."""
     _, height, last = _strata(labels[items], name, seed)
     leaves = (height < share) & ~last
     if not leaves.any():
         if last.all():
             raise OptionError(
-                f"dataset.{name}={share:g} cannot be split off, for no class has two of the {len(items)} images"
+                f"dataset.{name}={share:g} cannot be split off {len(items)} images: every class has only one"
             )
         leaves[np.argmin(np.where(last, np.inf, height))] = True
     return items[~leaves], items[leaves]
@@ -58,5 +58,5 @@ def _strata(labels: Ints, name: str, seed: int) -> tuple[Ints, NDArray[np.float6
 
 
 def _random(*name: str | int) -> np.random.RandomState:
-    """numpy's old kind of generator: its stream is frozen, so that splits outlive upgrades of numpy."""
+    """numpy's legacy generator: its stream is frozen, so splits are the same in every version of numpy."""
     return np.random.RandomState(derive_seed(*name) % 2**32)

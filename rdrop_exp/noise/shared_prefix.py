@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rdrop_exp.data.batch import repeat
-
 
 class SharedPrefix:
     """Repeats the first argument of `module` along the batch `copies` times, pass by pass."""
@@ -23,6 +21,13 @@ class SharedPrefix:
 
     def _hook(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         return (repeat(arguments[0], self.num_passes), *arguments[1:]) if self.num_passes > 1 else None
+
+
+def repeat(inputs: Any, copies: int) -> Any:
+    """The tensors (batch, …) repeated `copies` times along the batch, so that each row draws its own noise."""
+    if isinstance(inputs, dict):
+        return {name: repeat(tensor, copies) for name, tensor in inputs.items()}
+    return inputs.repeat(copies, *[1] * (inputs.ndim - 1))
 
 
 @torch.no_grad()

@@ -104,20 +104,20 @@ def parse(words: list[str]) -> tuple[Overrides, list[str]]:
 def examine(own: Overrides, launcher: list[str]) -> Setting:
     """Read the data set and build the model once, to know what there is; `hydra_ready` must be in force."""
     from rdrop_exp.data import datasets
-    from rdrop_exp.data.sampler import Plan
+    from rdrop_exp.data.sampler import EpochSampler
     from rdrop_exp.models.build import create_network
     from rdrop_exp.noise.sites import PRESETS, noise_sites
 
     o = composed(own)
     own = without_rates(own)
     source = datasets.load(o.dataset)
-    plan = Plan(source.sets, o.dataset, o.optimizer.batch_size, 0)
+    sampler = EpochSampler(source.sets, o.dataset, o.optimizer.batch_size, 0)
     size = o.dataset.image_size or (224 if source.images is None else source.images.shape[-1])
     model = create_network(o.model, "model", classes=source.classes, channels=source.channels, image_size=size)
     found = {site.name for site in noise_sites(model)}
     dropouts = bool(found & set(PRESETS["dru"]))
     return Setting(
-        o=o, overrides=own, launcher=launcher, sizes=plan.sizes, per_epoch=plan.steps,
+        o=o, overrides=own, launcher=launcher, sizes=sampler.sizes, per_epoch=sampler.steps,
         branches="branch" in found, dropouts=dropouts,
     )  # fmt: skip
 

@@ -2,15 +2,8 @@
 
 import torch
 
-from rdrop_exp.data.batch import Batch, items, repeat, split
+from rdrop_exp.data.batch import Batch, items, split
 from rdrop_exp.train.evaluate import correct
-
-
-def test_repeat_puts_the_passes_one_after_another() -> None:
-    x = torch.arange(6.0).view(3, 2)
-    assert torch.equal(repeat(x, 2), torch.cat([x, x]))
-    assert repeat(x, 1) is x
-    assert torch.equal(repeat({"ids": x}, 3)["ids"], torch.cat([x, x, x]))
 
 
 def test_split_parts_put_together_are_the_batch() -> None:

@@ -26,7 +26,7 @@ AUGMENTED = {"flip": True, "erase": 0.5, "rand_augment": "rand-m9-n3-mstd0.5-inc
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 
-def made(root: Path | None = None, batch_size: int = 8, seed: int = 0, **options: object) -> Streamed:
+def load(root: Path | None = None, batch_size: int = 8, seed: int = 0, **options: object) -> Streamed:
     if root is not None:
         options = {"name": "image_folder", "root": str(root), "image_size": 16, **options}
     values = {"workers": 0, **options, "resident": False}
@@ -54,7 +54,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_batches_have_the_promised_shapes(pictures: Path) -> None:
-    data = made(pictures)
+    data = load(pictures)
     assert data.spec == Spec(classes=2, channels=3, image_size=16)
     assert data.sizes == {"train": 43, "validation": 5, "test": 12}
     batches = list(data.train(0))
@@ -63,23 +63,23 @@ def test_batches_have_the_promised_shapes(pictures: Path) -> None:
     assert all(b.targets.shape == (8,) and b.targets.dtype == torch.int64 for b in batches)
     assert sum(len(b.targets) for b in data.validation()) == 5
     assert sum(len(b.targets) for b in data.test()) == 12
-    assert made(pictures, image_size=None).spec.image_size == 224
+    assert load(pictures, image_size=None).spec.image_size == 224
 
 
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.2, "cutmix": 1.0}], ids=["plain", "mixed"])
 def test_a_later_start_equals_skipping(pictures: Path, mixing: dict[str, object]) -> None:
     options = AUGMENTED | mixing
-    data = made(pictures, **options)
+    data = load(pictures, **options)
     whole = list(data.train(2))
     for start in range(6):
         assert same(data.train(2, start), whole[start:])
-    assert same(made(pictures, **options).train(2, 3), whole[3:])
+    assert same(load(pictures, **options).train(2, 3), whole[3:])
     assert not same(data.train(3), whole)
-    assert not same(made(pictures, seed=1, **options).train(2), whole)
+    assert not same(load(pictures, seed=1, **options).train(2), whole)
 
 
 def test_an_image_is_augmented_anew_in_each_epoch(pictures: Path) -> None:
-    items = made(pictures, **AUGMENTED).items
+    items = load(pictures, **AUGMENTED).items
     first, again, later, other = (items[key][0] for key in ((0, 5), (0, 5), (1, 5), (0, 7)))
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
@@ -88,19 +88,19 @@ def test_an_image_is_augmented_anew_in_each_epoch(pictures: Path) -> None:
 
 def test_workers_change_nothing(pictures: Path) -> None:
     """One start of the fork server serves all that is said of workers here: it is what takes the time."""
-    alone, helped = made(pictures, **AUGMENTED), made(pictures, workers=2, **AUGMENTED)
+    alone, helped = load(pictures, **AUGMENTED), load(pictures, workers=2, **AUGMENTED)
     assert same(helped.train(0), alone.train(0))
     assert same(helped.train(1, 3), alone.train(1, 3))
     assert same(helped.train(1, 5), [])
     assert same(helped.validation(), alone.validation())
     # One set of workers has served all of these, as also when a pass is given up or has given its last batch.
-    (feed,) = helped.idle
+    (loader,) = helped.idle
     next(helped.train(2))
     epoch = helped.train(3)
     for _ in range(5):
         next(epoch)
     assert same(helped.test(), alone.test())
-    assert helped.idle == [feed]
+    assert helped.idle == [loader]
     # Two passes at the same time do not disturb each other.
     both = list(zip(helped.train(4), helped.train(5), strict=True))
     assert same((a for a, _ in both), alone.train(4))
@@ -121,11 +121,11 @@ def test_an_unreadable_image_is_named(pictures: Path, tmp_path: Path) -> None:
     for path in tmp_path.rglob("*.jpg"):
         path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(OptionError, match=r"cannot read image .*\.jpg"):
-        next(made(tmp_path, batch_size=2).train(0))
+        next(load(tmp_path, batch_size=2).train(0))
 
 
 def test_augmentation_neither_reads_nor_changes_global_randomness(pictures: Path) -> None:
-    data = made(pictures, mixup=1.0, **AUGMENTED)
+    data = load(pictures, mixup=1.0, **AUGMENTED)
     first = list(data.train(0))
     torch.manual_seed(7), random.seed(7), np.random.seed(7)  # noqa: NPY002
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
@@ -138,17 +138,17 @@ def test_augmentation_neither_reads_nor_changes_global_randomness(pictures: Path
 
 
 def test_limit_and_repeat(pictures: Path) -> None:
-    data = made(pictures, limit=2, batch_size=2)
+    data = load(pictures, limit=2, batch_size=2)
     assert [len(list(batches)) for batches in (data.train(0), data.validation(), data.test())] == [2, 2, 2]
-    assert same(data.train(1), itertools.islice(made(pictures, batch_size=2).train(1), 2))
-    repeated = made(pictures, repeat_batch=True, mixup=1.0, **AUGMENTED)
+    assert same(data.train(1), itertools.islice(load(pictures, batch_size=2).train(1), 2))
+    repeated = load(pictures, repeat_batch=True, mixup=1.0, **AUGMENTED)
     batches = [*repeated.train(0), *repeated.train(1, 2)]
     assert len(batches) == 8
     assert same(batches, itertools.repeat(batches[0], 8))
 
 
 def test_evaluation_sees_the_middle_of_a_photograph(pictures: Path) -> None:
-    data = made(pictures, image_size=14, mean=[0.0] * 3, std=[1.0] * 3)
+    data = load(pictures, image_size=14, mean=[0.0] * 3, std=[1.0] * 3)
     batch = next(data.validation())
     source = data.items.source
     picture = source.picture(int(source.sets["validation"][0]))
@@ -160,18 +160,18 @@ def test_evaluation_sees_the_middle_of_a_photograph(pictures: Path) -> None:
 
 
 def test_known_arrays_stream_as_they_are() -> None:
-    data = made(batch_size=64)
+    data = load(batch_size=64)
     assert data.spec == Spec(10, 1, 8)
     resident = load_data(Dataset(), batch_size=64, seed=0, device=torch.device("cpu"))
     assert same(data.validation(), resident.validation())
     same_order = zip(data.train(1), resident.train(1), strict=True)
     assert all(torch.equal(a.targets, b.targets) for a, b in same_order)
     # Whole images, neither flipped nor coloured: the same as resident ones.
-    assert same(made(batch_size=64, scale=[1.0, 1.0], limit=3).train(0), itertools.islice(resident.train(0), 3))
+    assert same(load(batch_size=64, scale=[1.0, 1.0], limit=3).train(0), itertools.islice(resident.train(0), 3))
 
 
 def test_grey_images_take_every_augmentation() -> None:
-    data = made(batch_size=128, **AUGMENTED)
+    data = load(batch_size=128, **AUGMENTED)
     inputs = torch.cat([b.inputs for b in data.train(0)])
     assert inputs.shape[1:] == (1, 8, 8)
     assert inputs.isfinite().all()
@@ -179,21 +179,21 @@ def test_grey_images_take_every_augmentation() -> None:
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "random"])
 def test_interpolation_and_scale_are_used(pictures: Path, interpolation: str) -> None:
-    first = next(made(pictures, interpolation=interpolation).train(0))
+    first = next(load(pictures, interpolation=interpolation).train(0))
     others = [{"interpolation": i} for i in ("bilinear", "bicubic", "random") if i != interpolation]
     for change in [*others, {"interpolation": interpolation, "scale": [0.9, 1.0]}]:
-        assert not torch.equal(first.inputs, next(made(pictures, **change).train(0)).inputs)
+        assert not torch.equal(first.inputs, next(load(pictures, **change).train(0)).inputs)
 
 
 def test_flip_is_used(pictures: Path) -> None:
-    straight, flipped = (torch.cat([b.inputs for b in made(pictures, flip=f).train(0)]) for f in (False, True))
+    straight, flipped = (torch.cat([b.inputs for b in load(pictures, flip=f).train(0)]) for f in (False, True))
     mirrored = (straight.flip(-1) == flipped).flatten(1).all(1)
     assert ((straight == flipped).flatten(1).all(1) | mirrored).all()
     assert 10 <= mirrored.sum() <= 30  # of 40
 
 
 def test_colour_jitter_acts_together_with_rand_augment(pictures: Path) -> None:
-    with_jitter, without = (made(pictures, rand_augment="rand-m1-n1-p0", color_jitter=j).train(0) for j in (0.8, 0.0))
+    with_jitter, without = (load(pictures, rand_augment="rand-m1-n1-p0", color_jitter=j).train(0) for j in (0.8, 0.0))
     assert not torch.equal(next(with_jitter).inputs, next(without).inputs)
 
 
@@ -208,15 +208,15 @@ def test_posterizing_to_0_bits_is_black() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": [0.5]}, r"dataset\.scale=\[0\.5\] must be two shares in order"),
+        ({"scale": [0.5]}, r"dataset\.scale=\[0\.5\] must be two increasing numbers"),
         ({"scale": [0.5, 0.2]}, r"dataset\.scale=\[0\.5, 0\.2\] must be"),
-        ({"rand_augment": "rnad-m9"}, r"dataset\.rand_augment=rnad-m9 is not known to timm"),
-        ({"mean": [0.5]}, r"dataset\.mean=\[0\.5\] must be one number for each of the 3 channels"),
+        ({"rand_augment": "rnad-m9"}, r"dataset\.rand_augment=rnad-m9 is not a policy that timm knows"),
+        ({"mean": [0.5]}, r"dataset\.mean=\[0\.5\] must have 3 numbers"),
     ],
 )
 def test_options_that_do_not_fit(pictures: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        made(pictures, **options)
+        load(pictures, **options)
 
 
 @pytest.mark.faults

@@ -8,6 +8,7 @@ from torch import nn
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.models.build import build_network
+from rdrop_exp.noise.shared_prefix import repeat
 from rdrop_exp.train.losses import loss
 from tests.conftest import SMALL, VIT, merged
 
@@ -31,6 +32,12 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
         "layers.0.blocks.0",
     ),
 }
+
+
+def test_repeat_puts_the_passes_one_after_another() -> None:
+    x = torch.arange(6.0).view(3, 2)
+    assert torch.equal(repeat(x, 2), torch.cat([x, x]))
+    assert torch.equal(repeat({"ids": x}, 3)["ids"], torch.cat([x, x, x]))
 
 
 def build(values: dict[str, Any], regularizer: dict[str, Any], size: int, share: bool) -> tuple[nn.Module, Any]:
