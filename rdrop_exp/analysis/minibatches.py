@@ -1,7 +1,7 @@
-"""Which items are measured: independent mini-batches, and the whole training set, out of a trial's own data.
+"""Which items gradients are measured on: independent mini-batches, and the whole training set, of a trial's own data.
 
-A trial's epochs draw batches without replacement, so that the mean over an epoch is the whole set's by construction.
-Bias and variance of a mini-batch gradient want independent ones: each batch here is a sample of the whole set, alone.
+An epoch draws batches without replacement, so the mean over an epoch equals the whole set by construction. Bias and
+variance of a mini-batch gradient need independent batches: each one here is its own sample of the whole set.
 """
 
 import copy
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Batch, Data
-from rdrop_exp.data.sampler import Key, Plan
+from rdrop_exp.data.sampler import EpochSampler, Key
 from rdrop_exp.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -22,58 +22,58 @@ if TYPE_CHECKING:
     from rdrop_exp.data.stream import Streamed
 
 
-class Given(Plan):
-    """A plan whose batches are given, as positions; `number` names their draws beside the trial's own epochs."""
+class FixedBatches(EpochSampler):
+    """A sampler of given batches of positions; `number` keeps its random draws apart from the trial's epochs."""
 
-    def __init__(self, rows: list[Tensor], seed: int, number: int) -> None:
-        self.rows, self.seed, self.number = rows, seed, number
+    def __init__(self, batches: list[Tensor], seed: int, number: int) -> None:
+        self.batches, self.seed, self.number = batches, seed, number
 
-    def training(self, epoch: int) -> Tensor:
-        return torch.stack(self.rows)
+    def train_batches(self, epoch: int) -> Tensor:
+        return torch.stack(self.batches)
 
-    def evaluation(self, name: str) -> list[Tensor]:
-        return self.rows
+    def evaluation_batches(self, name: str) -> list[Tensor]:
+        return self.batches
 
     def key(self, epoch: int, step: int) -> Key:
         return (self.seed, -1 - self.number, step)
 
 
 def batch_size(data: Data, wanted: int | None) -> int:
-    """Items in a measured mini-batch: as wanted, or the trial's; at most the whole set."""
-    plan = _held(data).plan
-    return min(wanted or plan.training_size, plan.sizes["train"])
+    """Items in a measured mini-batch: `wanted`, or the trial's own; at most the whole set."""
+    sampler = _images(data).sampler
+    return min(wanted or sampler.train_batch_size, sampler.sizes["train"])
 
 
 def mini_batches(o: Options, data: Data, count: int, size: int, number: int, augment: bool) -> Iterator[Batch]:
     """`count` independent batches of `size` distinct items each, augmented as in training or not at all.
 
-    The same for the same trial seed and `number`, whatever the regularizer, so that trials can be paired.
+    They depend on the trial's seed and `number` alone, not on the regularizer, so trials can be paired.
     """
-    items = _items(o, data)
-    draws = (torch.Generator().manual_seed(derive_seed(o.seed, "analysis", number, i)) for i in range(count))
-    rows = [items[torch.randperm(len(items), generator=draw)[:size]] for draw in draws]
-    view = _view(data, Given(rows, o.seed, number))
-    yield from view.train(0) if augment else _plain(o, view)
+    items = _training_items(o, data)
+    generators = (torch.Generator().manual_seed(derive_seed(o.seed, "analysis", number, i)) for i in range(count))
+    batches = [items[torch.randperm(len(items), generator=generator)[:size]] for generator in generators]
+    view = _with_sampler(data, FixedBatches(batches, o.seed, number))
+    yield from view.train(0) if augment else _unaugmented(o, view)
 
 
-def whole(o: Options, data: Data, size: int) -> Iterator[Batch]:
+def whole_set(o: Options, data: Data, size: int) -> Iterator[Batch]:
     """Every training item once, unaugmented, in even batches of at most `size`.
 
-    With `dataset.limit`, as many batches of them as an epoch has.
+    With `dataset.limit`, as many of these batches as an epoch has.
     """
-    items = _items(o, data)
-    rows = list(torch.tensor_split(items, math.ceil(len(items) / size)))[: o.dataset.limit]
-    yield from _plain(o, _view(data, Given(rows, o.seed, 0)))
+    items = _training_items(o, data)
+    batches = list(torch.tensor_split(items, math.ceil(len(items) / size)))[: o.dataset.limit]
+    yield from _unaugmented(o, _with_sampler(data, FixedBatches(batches, o.seed, 0)))
 
 
-def _items(o: Options, data: Data) -> Tensor:
-    plan = _held(data).plan
-    items = plan.sets["train"]
-    return items[: plan.training_size] if o.dataset.repeat_batch else items
+def _training_items(o: Options, data: Data) -> Tensor:
+    sampler = _images(data).sampler
+    items = sampler.sets["train"]
+    return items[: sampler.train_batch_size] if o.dataset.repeat_batch else items
 
 
-def _plain(o: Options, view: "Resident | Streamed") -> Iterator[Batch]:
-    """The batches as in evaluation, but with the targets that training smooths: that is the loss, not augmentation."""
+def _unaugmented(o: Options, view: "Resident | Streamed") -> Iterator[Batch]:
+    """The batches as in evaluation, but with label smoothing as in training: that is part of the loss."""
     from rdrop_exp.data.augment import smooth
 
     for batch in view.validation():
@@ -82,12 +82,12 @@ def _plain(o: Options, view: "Resident | Streamed") -> Iterator[Batch]:
         yield batch._replace(targets=targets)
 
 
-def _view(data: Data, plan: Given) -> "Resident | Streamed":
+def _with_sampler(data: Data, sampler: FixedBatches) -> "Resident | Streamed":
     """The same images, in the given batches."""
-    view = copy.copy(_held(data))
-    view.plan, view.steps_per_epoch = plan, len(plan.rows)
+    view = copy.copy(_images(data))
+    view.sampler, view.steps_per_epoch = sampler, len(sampler.batches)
     return view
 
 
-def _held(data: Data) -> "Resident | Streamed":
+def _images(data: Data) -> "Resident | Streamed":
     return cast("Resident | Streamed", data)
