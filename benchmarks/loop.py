@@ -22,6 +22,7 @@ from rdrop_exp.data.load import load_data
 from rdrop_exp.models.build import build_network
 from rdrop_exp.train.loop import train
 from rdrop_exp.train.optim import make_optimizer
+from rdrop_exp.train.setup import Setup
 
 MODELS = {
     "vit_micro_8": ("vit_tiny_patch16_224", {"patch_size": 2, "embed_dim": 64, "depth": 4, "num_heads": 4}),
@@ -51,7 +52,9 @@ def ours(o: Options) -> float:
     one = next(data.train(0))
     data.validation = data.test = lambda: iter([Batch(one.inputs[:1], one.targets[:1])])
     start = seconds(device)
-    train(o, network, noise, data, device, None, lambda row: 0, lambda pack: None)
+    total = o.schedule.epochs * data.steps_per_epoch
+    setup = Setup(options=o, network=network, noise=noise, data=data, device=device, total_steps=total)
+    train(setup, None, lambda row: 0, lambda state_dict, due: None)
     return seconds(device) - start
 
 

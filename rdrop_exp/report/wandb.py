@@ -4,16 +4,16 @@ Without a key everything is written offline, to be sent later with `wandb sync`.
 waits for longer than its time-out.
 """
 
-import re
 import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rdrop_exp.report.compare import Comparison, Report
 from rdrop_exp.report.conclusion import answers
 from rdrop_exp.report.export import finite, records
+from rdrop_exp.runs.wandb_run import first_line, plain_name, start_run
 
 SECONDS = 180.0
 """Longest wait for W&B."""
@@ -34,12 +34,21 @@ def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
         import wandb
 
         name = ", ".join(report.experiments) or "trials"
-        run, why_offline = _start(report, name, folder)
+        project, entity = place(report)
+        run, why_offline = start_run(
+            "auto",
+            folder,
+            project=project,
+            entity=entity or None,
+            group=report.experiments[0] if report.experiments else None,
+            job_type="report",
+            name=f"report {name}",
+        )
         tables = {}
         for comparison in report.comparisons:
             columns, rows = as_table(comparison)
-            tables[f"report/{_plain_name(comparison.setting.label)}"] = wandb.Table(columns=columns, data=rows)
-        artifact = wandb.Artifact(f"report-{_plain_name(name)}", type="report")
+            tables[f"report/{plain_name(comparison.setting.label)}"] = wandb.Table(columns=columns, data=rows)
+        artifact = wandb.Artifact(f"report-{plain_name(name)}", type="report")
         with tempfile.TemporaryDirectory() as made:
             file = Path(made) / "report.html"
             file.write_text(html, encoding="utf-8")
@@ -54,37 +63,6 @@ def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
         said.append(f"W&B: table and page are in group {run.group}, {where}")
     except Exception as error:  # whatever W&B does, the report stands
         said.append(f"W&B did not take the report: {first_line(error)}")
-
-
-def _start(report: Report, name: str, folder: Path) -> tuple[Any, str]:
-    """A run, and why it is offline (empty: it is not)."""
-    import wandb
-
-    from rdrop_exp.train.tracking import has_key
-
-    project, entity = place(report)
-
-    def start(mode: Literal["online", "offline"]) -> Any:
-        settings = wandb.Settings(init_timeout=20, console="off", silent=True, disable_git=True, disable_code=True)
-        return wandb.init(
-            project=project,
-            entity=entity or None,
-            group=report.experiments[0] if report.experiments else None,
-            job_type="report",
-            name=f"report {name}",
-            dir=str(folder),
-            mode=mode,
-            reinit="create_new",
-            settings=settings,
-        )
-
-    if not has_key():
-        return start("offline"), "offline without a key"
-    try:
-        return start("online"), ""
-    except Exception as error:
-        wandb.teardown()  # its service still holds the run that failed
-        return start("offline"), f"offline, since {first_line(error)}"
 
 
 def place(report: Report) -> tuple[str, str]:
@@ -102,12 +80,3 @@ def as_table(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
         for row, record in zip(comparison.rows, records(comparison), strict=True)
     ]
     return list(rows[0]), [list(finite(list(row.values()))) for row in rows]
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _plain_name(text: str) -> str:
-    """Letters, digits, dots, dashes and underscores, the only ones that W&B allows in names."""
-    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-") or "trials"

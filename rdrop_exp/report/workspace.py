@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.compare import Report
-from rdrop_exp.report.wandb import first_line, place
+from rdrop_exp.report.wandb import place
+from rdrop_exp.runs.wandb_run import first_line, has_key
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 def save_workspace(report: Report) -> str:
     """Save the workspace on the server; returns its address."""
-    from rdrop_exp.train.tracking import has_key
-
     workspace = build_workspace(report)
     if not has_key():
         raise OptionError("--workspace saves to the W&B server: set WANDB_API_KEY, or run `wandb login`")

@@ -14,6 +14,8 @@ import torch
 
 from rdrop_exp.runs.folder import atomic_file
 
+log = logging.getLogger(__name__)
+
 NAME, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 _DIGEST = hashlib.sha256().digest_size
 
@@ -28,26 +30,27 @@ def save(folder: Path, state: dict[str, Any]) -> None:
         file.write(digest)
 
 
-def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The newest whole checkpoint, or None where there is none; a damaged one is passed over with a warning."""
+def load(folder: Path, device: torch.device, identity: str = "") -> dict[str, Any] | None:
+    """The newest checkpoint that is whole and, where `identity` is given, this trial's; None where there is none."""
     for name in (NAME, PREVIOUS):
         path = folder / name
-        if not path.exists():
+        if not path.is_file():
             continue
-        if _whole(path):
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-            return state
-        logging.getLogger(__name__).warning("%s is damaged; going on from the one before it", path)
+        if not _whole(path):
+            log.warning("%s is damaged; using the one before it", path)
+            continue
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        if identity and state.get("identity", identity) != identity:
+            log.warning("%s belongs to another trial (%s); using the one before it", path, state["identity"])
+            continue
+        return state
     return None
 
 
-def finish(folder: Path, weights: dict[str, Any] | None) -> None:
-    """Leave a finished trial's weights, if any, as its checkpoint, and nothing of what resuming needed."""
-    if weights is None:
-        (folder / NAME).unlink(missing_ok=True)
-    else:
-        save(folder, {"model": weights})
-    for name in (PREVIOUS, f"{NAME}.partial", "checkpoint.partial"):
+def finish(folder: Path, state: dict[str, Any]) -> None:
+    """Leave an ended trial's weights and outcome as its checkpoint, and nothing of what resuming needed."""
+    save(folder, state)
+    for name in (PREVIOUS, "checkpoint.partial"):  # the latter of earlier versions
         (folder / name).unlink(missing_ok=True)
 
 

@@ -20,8 +20,11 @@ from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train.compile import begin_forward, compiled
 from rdrop_exp.train.evaluate import Row, correct, evaluate
+from rdrop_exp.train.setup import Setup
 from rdrop_exp.train.state import COLUMNS, Progress, State, copied
 from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
+
+CheckpointHook = Callable[[Callable[[], dict[str, Any]], bool], None]
 
 
 class TrainingError(RuntimeError):
@@ -47,24 +50,20 @@ def paused(*watches: Stopwatch) -> Iterator[None]:
 
 
 def train(
-    o: Options,
-    network: nn.Module,
-    noise: InstalledNoise,
-    data: Data,
-    device: torch.device,
+    setup: Setup,
     saved: dict[str, Any] | None,
     log: Callable[[Row], int],
-    checkpoint_hook: Callable[[Callable[[], dict[str, Any]]], None],
+    checkpoint_hook: CheckpointHook,
     analyse: Callable[[int], Row] | None = None,
 ) -> Progress:
     """Train from the saved checkpoint, or the start, to the end; then test the chosen weights, which stay in `network`.
 
-    `log` writes a row of metrics and returns the size of its file. `checkpoint_hook(state_dict)` is called between
-    steps and may save what `state_dict()` returns; it stops training by raising. `analyse(step)` measures the network
-    every `o.analysis.every` steps and leaves it as it was.
+    `log` writes a row of metrics and returns the size of its file. `checkpoint_hook(state_dict, due)` is called between
+    steps and may save what `state_dict()` returns, and does so where `due`; it stops training by raising.
+    `analyse(step)` measures the network every `analysis.every` steps and leaves it as it was.
     """
-    per_epoch = data.steps_per_epoch
-    total = o.schedule.steps or o.schedule.epochs * per_epoch
+    o, network, noise, data, device = setup.options, setup.network, setup.noise, setup.data, setup.device
+    per_epoch, total = data.steps_per_epoch, setup.total_steps
     state = State.initial(o, network, device, min(o.logger.every, per_epoch))
     if saved:
         state.load_state_dict(saved)
@@ -77,9 +76,9 @@ def train(
         return state.state_dict()
 
     batches = data.train(*divmod(p.step, per_epoch))
-    ended = p.step >= total
+    p.ended = p.ended or p.step >= total
     network.train()
-    while not ended:
+    while not p.ended:
         epoch, index = divmod(p.step, per_epoch)
         if index == 0:
             batches = data.train(epoch)
@@ -98,16 +97,15 @@ def train(
             row = position(p.step, per_epoch, total) | log_interval(o, state, since_row)
             row |= noise.rates(plan.rate_scale) | {"lr": o.optimizer.lr * lr_scale}
             row |= {} if grad_norm is None else {"grad_norm": grad_norm.item()}
-            ended = p.step == total or row["train/loss"] < o.stop_loss
-            if epoch_ends or ended:
+            p.ended = p.step == total or row["train/loss"] < o.stop_loss
+            if epoch_ends or p.ended:
                 end_epoch(p)
-                if ended or math.ceil(p.step / per_epoch) % o.validate_every == 0:
+                if p.ended or math.ceil(p.step / per_epoch) % o.validate_every == 0:
                     row |= validate(o, state, noise, data, device)
             p.rows = log(row)
             since_row = Stopwatch()
-        if not ended:
-            with paused(since_row):
-                checkpoint_hook(state_dict)
+        with paused(since_row):
+            checkpoint_hook(state_dict, p.ended)  # a test that fails is repeated alone
 
     network.load_state_dict(state.best)
     noise.set_rates(0.0)

@@ -30,6 +30,7 @@ class Progress:
     train_seconds: float = 0.0
     rows: int = 0  # bytes of metrics.jsonl that belong to this state
     metrics: Row = field(default_factory=dict)  # what result.json will hold
+    ended: bool = False  # only the test is left
 
 
 @dataclass(slots=True)

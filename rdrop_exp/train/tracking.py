@@ -1,7 +1,7 @@
-"""What a trial tells the world: metrics.jsonl, log.txt, the terminal, and Weights & Biases.
+"""Where a trial reports: metrics.jsonl, log.txt, the terminal, and Weights & Biases.
 
-Nothing here can stop or delay a trial: W&B is talked to from a thread of its own, with time-outs, and its failure costs
-a warning.
+Nothing here can stop or delay a trial: W&B is fed from a thread of its own, with time-outs, and its failure costs a
+warning; so does a terminal that goes away.
 """
 
 import json
@@ -14,9 +14,11 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.identity import TrialSpec
+from rdrop_exp.runs.folder import read_rows
+from rdrop_exp.runs.wandb_run import first_line, run_id, start_run
 
 log = logging.getLogger("rdrop_exp")
 
@@ -24,23 +26,24 @@ log = logging.getLogger("rdrop_exp")
 class Tracker:
     """One trial's rows and messages; a context manager that closes everything."""
 
-    def __init__(self, options: Options, folder: Path, run_id: str, group: str, rows: int) -> None:
-        """`rows`: bytes of metrics.jsonl to keep when a trial goes on (what was written after its checkpoint goes)."""
+    def __init__(self, spec: TrialSpec, folder: Path, rows: int) -> None:
+        """`rows`: bytes of metrics.jsonl to keep when a trial resumes (what was written after its checkpoint goes)."""
+        o = spec.options
         self._rows = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-        self._rows.truncate(rows)
+        self._rows.truncate(min(rows, self._rows.tell()))  # never longer: that would pad the file with zeros
         self._log = (folder / "log.txt").open("a", encoding="utf-8")
         # Under a launcher that sends stdout to the same file, a line is written once.
         self._echo = not _same_file(sys.stdout, self._log)
-        self._bar = _Bar() if options.logger.progress and sys.stdout.isatty() else None
-        self._lines = options.logger.progress
-        self._wandb = None if options.logger.wandb == "disabled" else _Wandb(options, folder, run_id, group)
+        self._bar = _Bar() if o.logger.progress and sys.stdout.isatty() else None
+        self._lines = o.logger.progress
+        self._wandb = None if o.logger.wandb == "disabled" else _Wandb(spec, folder)
 
     def row(self, row: dict[str, float]) -> int:
         """Write one row of metrics (`step`: optimizer steps done); the size of metrics.jsonl with it."""
         self._rows.write(json.dumps(row) + "\n")
         self._rows.flush()
         if self._wandb:
-            self._wandb.put("log", {k: v for k, v in row.items() if k != "step"}, int(row["step"]))
+            self._wandb.log(row)
         if self._bar:
             self._bar.show(row)
         if "val/accuracy" in row:
@@ -55,13 +58,18 @@ class Tracker:
         """A line for log.txt and, unless `quiet`, the terminal."""
         self._log.write(text + "\n")
         self._log.flush()
-        if not quiet and self._echo:
+        if quiet or not self._echo:
+            return
+        try:
             print(text, flush=True)
+        except BrokenPipeError:  # `| head` has seen enough: the trial goes on
+            self._echo = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def summary(self, metrics: dict[str, Any]) -> None:
+    def summary(self, result: dict[str, Any]) -> None:
         """The final metrics, for W&B's table of runs."""
         if self._wandb:
-            self._wandb.put("summary", metrics, 0)
+            self._wandb.summary(result["metrics"] | {key: result[key] for key in ("best_epoch", "seconds")})
 
     def __enter__(self) -> Self:
         return self
@@ -107,91 +115,67 @@ class _Bar:
 class _Wandb:
     """A W&B run fed from a thread: nothing waits for it until the end, and then only so long."""
 
-    reachable = True  # until a run of this process finds otherwise; the others then start offline at once
-
-    def __init__(self, options: Options, folder: Path, run_id: str, group: str) -> None:
-        self._queue: queue.Queue[tuple[str, dict[str, Any], int] | None] = queue.Queue()
+    def __init__(self, spec: TrialSpec, folder: Path) -> None:
+        # A resumed trial that is offline has a run directory of its own, which is complete: W&B does not join two.
+        self._earlier = read_rows(folder)
+        self._queue: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
         self._exit_code = 0
-        self._arguments = (options, folder, run_id, group)
+        self._spec, self._folder = spec, folder
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
 
-    def put(self, what: str, values: dict[str, Any], step: int) -> None:
-        finite = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
-        self._queue.put((what, finite, step))
+    def log(self, row: dict[str, Any]) -> None:
+        self._queue.put(("log", row))
+
+    def summary(self, values: dict[str, Any]) -> None:
+        self._queue.put(("summary", values))
 
     def close(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self._queue.put(None)
         self._thread.join(timeout=60)
         if self._thread.is_alive():
-            log.warning("W&B did not finish in time; the trial's own files are whole")
+            log.warning("W&B did not finish in time; the trial's own files are complete")
 
     def _work(self) -> None:
         try:
-            run = self._init()
+            run = self._start()
             while (item := self._queue.get()) is not None:
-                what, values, step = item
-                if what == "summary":
-                    run.summary.update(values)
+                kind, values = item
+                finite = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
+                if kind == "summary":
+                    run.summary.update(finite)
                 else:
-                    run.log(values, step=step)
+                    _log_row(run, finite)
             run.finish(exit_code=self._exit_code)
         except Exception as error:  # whatever W&B does, the trial goes on
-            log.warning("W&B is not logging this trial: %s", _first_line(error))
+            log.warning("W&B is not logging this trial: %s", first_line(error))
 
-    def _init(self) -> Any:
-        choice = self._arguments[0].logger.wandb
-        if (choice == "online" or (choice == "auto" and has_key())) and _Wandb.reachable:
-            try:
-                return self._start("online", resume="allow")
-            except Exception as error:
-                _Wandb.reachable = False
-                log.warning("W&B cannot be reached (%s); logging offline, for `wandb sync`", _first_line(error))
-                import wandb
-
-                wandb.teardown()  # its service still holds the id of the run that failed
-        return self._start("offline")
-
-    def _start(self, mode: Literal["online", "offline"], **arguments: Any) -> Any:
-        import wandb
-
-        o, folder, run_id, group = self._arguments
-        return wandb.init(
+    def _start(self) -> Any:
+        spec, o = self._spec, self._spec.options
+        assert o.logger.wandb != "disabled"
+        run, why_offline = start_run(
+            o.logger.wandb,
+            self._folder,
+            resume=True,
             project=o.logger.project,
             entity=o.logger.entity or None,
-            dir=str(folder),
-            id=run_id,
-            name=folder.name,
+            id=run_id(spec.identity, o.name),
+            name=self._folder.name,
             group=o.name,
-            job_type=group,
+            job_type=spec.name.removesuffix(f"-s{o.seed}"),
             tags=[o.dataset.name, o.model.label or o.model.name, o.regularizer.name, *o.logger.tags],
-            config=asdict(o) | {"group": group},
-            mode=mode,
-            reinit="create_new",
-            settings=wandb.Settings(init_timeout=20, console="off", silent=True, disable_git=True, disable_code=True),
-            **arguments,
+            config=asdict(o) | {"group": spec.group, "identity": spec.identity},
         )
+        if why_offline.startswith("W&B cannot be reached"):
+            log.warning("%s; logging offline, for `wandb sync`", why_offline)
+        for row in self._earlier if why_offline else ():
+            _log_row(run, row)
+        return run
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def has_key() -> bool:
-    """Whether W&B has a key, found without asking for one."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    import netrc
-
-    hosts: tuple[str, ...] = ("api.wandb.ai", "api.forge.coreweave.com")  # W&B's default server, before and since 0.31
-    if base := os.environ.get("WANDB_BASE_URL"):
-        hosts = (base.split("//")[-1].split("/")[0].split(":")[0],)
-    try:
-        known = netrc.netrc(os.environ.get("NETRC") or None)
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return any(known.authenticators(host) for host in hosts)
+def _log_row(run: Any, row: dict[str, Any]) -> None:
+    run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
 
 
 def _same_file(stream: Any, file: Any) -> bool:

@@ -1,5 +1,7 @@
 """One trial from options to result.json: skipped when finished, resumed when started, stopped without loss."""
 
+import itertools
+import os
 import signal
 import threading
 import time
@@ -12,102 +14,122 @@ from typing import Any
 import torch
 from torch import nn
 
-from rdrop_exp.config.identity import trial_spec
+from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
-from rdrop_exp.config.schedules import check_length
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Data
-from rdrop_exp.data.load import load_data
-from rdrop_exp.hardware import choose_device, describe_device, versions
+from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.launch.lock import lock
-from rdrop_exp.models.build import build_network
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.runs.folder import describe, finished, read_result, trial_folder, write_result, write_start
-from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import checkpoint
 from rdrop_exp.train.evaluate import Row
-from rdrop_exp.train.loop import train
-from rdrop_exp.train.optim import make_optimizer
+from rdrop_exp.train.loop import CheckpointHook, train
+from rdrop_exp.train.setup import Setup, set_up
 from rdrop_exp.train.state import Progress
 from rdrop_exp.train.tracking import Tracker
 
 MakeAnalysis = Callable[[Options, nn.Module, InstalledNoise, Data, torch.device], Callable[[int], Row]]
+Result = dict[str, Any]
 
 
-def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None = None) -> dict[str, Any] | None:
+def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None = None) -> Result | None:
     """Run the trial unless it is finished; return what result.json holds, or None while another process runs it.
 
     Everything that can be wrong with the options raises `OptionError` before anything is written. SIGINT and SIGTERM
     save a checkpoint and raise KeyboardInterrupt or SystemExit. `make_analysis` makes what `analysis.every` calls.
     """
     spec = trial_spec(options)
-    o, folder = spec.options, trial_folder(spec)
+    folder = trial_folder(spec)
     if finished(folder):
-        print(f"already finished: {folder}")
+        print(f"Already finished: {folder}")
         return read_result(folder)
-    if o.analysis.every and make_analysis is None:
-        raise OptionError(f"analysis.every={o.analysis.every} needs something to analyse with: give `make_analysis`")
-    if o.threads:
-        torch.set_num_threads(o.threads)
-    device = choose_device(o.device)
-    data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
-    torch.manual_seed(derive_seed(o.seed, "weights"))
-    fits = {"classes": data.spec.classes, "channels": data.spec.channels, "image_size": data.spec.image_size}
-    network, noise = build_network(o, **fits, device=device)
-    make_optimizer(o.optimizer, network)  # refuses what timm would
-    total = o.schedule.steps or o.schedule.epochs * data.steps_per_epoch
-    check_length(o.regularizer, data.steps_per_epoch, total)
-
+    if spec.options.analysis.every and make_analysis is None:
+        raise OptionError(f"analysis.every={spec.options.analysis.every} has no effect without `make_analysis`")
+    setup = set_up(spec.options)
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder) as acquired:
         if not acquired:
-            print(f"another process runs this trial: {folder}")
+            print(f"Another process is running this trial: {folder}")
             return None
         if finished(folder):  # by the process that held the lock a moment ago
             return read_result(folder)
-        about = describe(spec) | {"command": command, "device": describe_device(device), "versions": versions()}
+        device = describe_device(setup.device)
+        about = describe(spec) | {"command": command, "device": device, "versions": versions()}
         write_start(folder, about)
-        saved = checkpoint.load(folder, device)
-        progress = Progress(**saved["state"]) if saved else Progress()
-        job_type = spec.name.removesuffix(f"-s{o.seed}")
-        with Tracker(o, folder, spec.identity, job_type, progress.rows) as tracker, signals() as received:
-            parameters = f"{sum(p.numel() for p in network.parameters()):,} parameters"
-            start = f"resuming from step {progress.step}" if saved else parameters
-            tracker.message(f"{folder.name}: {start}, {total} steps on {device}")
-            if spec.unused:
-                tracker.message(f"Ignored (no effect with these options): {', '.join(spec.unused)}")
-            try:
-                analyse = make_analysis(o, network, noise, data, device) if make_analysis and o.analysis.every else None
-                hook = checkpoint_hook(o, folder, received, tracker)
-                progress = train(o, network, noise, data, device, saved, tracker.row, hook, analyse)
-            except Exception as error:
-                tracker.message(traceback.format_exc(), quiet=True)
-                write_result(folder, about | {"status": "failed", "error": str(error) or type(error).__name__})
-                raise
-            result = about | outcome(o, progress)
-            tracker.summary(result["metrics"])
-            tracker.message(
-                f"{folder.name}: test accuracy {result['metrics']['test/accuracy']:.2%}"
-                f" (weights of epoch {progress.best_epoch}, {progress.seconds:.0f} s)"
-            )
+        saved = resumable(folder, spec, setup.device)
+        if saved and "result" in saved:  # it was stopped between its last two files
+            result: Result = about | saved["result"]
             write_result(folder, result)
-        checkpoint.finish(folder, network.state_dict() if o.keep_weights else None)
-    if device.type == "cuda":
+        else:
+            result = _train(spec, folder, about, setup, saved, make_analysis)
+        if not spec.options.keep_weights:
+            (folder / checkpoint.NAME).unlink(missing_ok=True)
+    if setup.device.type == "cuda":
         torch.cuda.empty_cache()  # a warm worker beside others must not keep what it no longer uses
     return result
 
 
-def checkpoint_hook(
-    o: Options, folder: Path, received: list[int], tracker: Tracker
-) -> Callable[[Callable[[], dict[str, Any]]], None]:
+def resumable(folder: Path, spec: TrialSpec, device: torch.device) -> dict[str, Any] | None:
+    """This trial's checkpoint, where all rows of metrics that it counts on are there; else None: start again."""
+    saved = checkpoint.load(folder, device, spec.identity)
+    if saved is None or "result" in saved:
+        return saved
+    rows = folder / "metrics.jsonl"
+    written = rows.stat().st_size if rows.is_file() else 0
+    if written < saved["state"]["rows"]:
+        checkpoint.log.warning("%s has lost rows that its checkpoint counts on; training starts again", rows)
+        return None
+    return saved
+
+
+def _train(
+    spec: TrialSpec,
+    folder: Path,
+    about: Result,
+    setup: Setup,
+    saved: dict[str, Any] | None,
+    make_analysis: MakeAnalysis | None,
+) -> Result:
+    """Train and test. What is left last: weights, then result.json, and only then is W&B waited for."""
+    o, progress = spec.options, Progress(**saved["state"]) if saved else Progress()
+    with Tracker(spec, folder, progress.rows) as tracker, signals() as received:
+        parameters = f"{sum(p.numel() for p in setup.network.parameters()):,} parameters"
+        start = f"resuming from step {progress.step}" if saved else parameters
+        tracker.message(f"{folder.name}: {start}, {setup.total_steps} steps on {setup.device}")
+        if spec.unused:
+            tracker.message(f"Ignored (no effect with these options): {', '.join(spec.unused)}")
+        try:
+            analyse = None
+            if make_analysis and o.analysis.every:
+                analyse = make_analysis(o, setup.network, setup.noise, setup.data, setup.device)
+            hook = checkpoint_hook(spec, folder, received, tracker)
+            progress = train(setup, saved, tracker.row, hook, analyse)
+        except Exception as error:
+            tracker.message(traceback.format_exc(), quiet=True)
+            write_result(folder, about | {"status": "failed", "error": str(error) or type(error).__name__})
+            raise
+        result = outcome(o, progress)
+        weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
+        checkpoint.finish(folder, weights | {"identity": spec.identity, "result": result})
+        write_result(folder, about | result)
+        tracker.message(
+            f"{folder.name}: test accuracy {result['metrics']['test/accuracy']:.2%}"
+            f" (weights of epoch {progress.best_epoch}, {progress.seconds:.0f} s)"
+        )
+        tracker.summary(result)
+    return about | result
+
+
+def checkpoint_hook(spec: TrialSpec, folder: Path, received: list[int], tracker: Tracker) -> CheckpointHook:
     """What the loop calls between steps: saves a checkpoint when it is time, and when a signal asks to stop."""
     last = time.monotonic()
 
-    def hook(state_dict: Callable[[], dict[str, Any]]) -> None:
+    def hook(state_dict: Callable[[], dict[str, Any]], due: bool) -> None:
         nonlocal last
-        if not received and time.monotonic() - last < o.checkpoint_seconds:
+        if not (due or received) and time.monotonic() - last < spec.options.checkpoint_seconds:
             return
-        saved = state_dict()
+        saved = state_dict() | {"identity": spec.identity}
         checkpoint.save(folder, saved)
         last = time.monotonic()
         if received:
@@ -120,17 +142,37 @@ def checkpoint_hook(
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """A list that receives SIGINT and SIGTERM instead of the process (only where this is the main thread)."""
+    """A list that receives SIGINT and SIGTERM instead of the process (only where this is the main thread).
+
+    A second signal ends the process at once, from a thread: the first may have come in the middle of a step or of a
+    read that never ends.
+    """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {s: signal.signal(s, lambda number, _: received.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+
+    def watch() -> None:
+        for count in itertools.count(1):
+            number = os.read(read_end, 1)
+            if not number:
+                return
+            if count == 2:
+                os._exit(128 + number[0])
+
+    threading.Thread(target=watch, daemon=True).start()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.signal(s, lambda number, _: received.append(number)) for s in numbers}
+    wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     try:
         yield received
     finally:
+        signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(write_end)  # ends the thread
 
 
 def outcome(o: Options, p: Progress) -> dict[str, Any]:

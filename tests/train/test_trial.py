@@ -1,6 +1,8 @@
 """A trial is stopped, killed and damaged in every way, and ends as if nothing had happened."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,7 +120,7 @@ def test_a_finished_trial_is_not_run_again(tmp_path: Path, capsys: pytest.Captur
     before = (folder_of(o) / "result.json").stat().st_mtime_ns
     assert trial.run(o) == first
     assert (folder_of(o) / "result.json").stat().st_mtime_ns == before
-    assert "already finished" in capsys.readouterr().out
+    assert "Already finished" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -143,7 +145,7 @@ def test_a_trial_that_another_process_runs_is_left_alone(tmp_path: Path, capsys:
     with lock(folder) as mine:
         assert mine
         assert trial.run(o) is None
-    assert "another process" in capsys.readouterr().out
+    assert "Another process" in capsys.readouterr().out
     assert not (folder / "result.json").exists()
 
 
@@ -197,3 +199,92 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OSError, match="no space"):
         write_result(tmp_path, {"status": "finished"})
     assert read_result(tmp_path) == {"status": "failed"}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_stop_between_weights_and_result_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
+    through = options(tmp_path / "through", {"keep_weights": keep})
+    stopped = options(tmp_path / "stopped", {"keep_weights": keep})
+    trial.run(through)
+    with monkeypatch.context() as crash:
+        crash.setattr(trial, "write_result", lambda *_: (_ for _ in ()).throw(Crash))
+        with pytest.raises(Crash):
+            trial.run(stopped)
+    assert not read_result(folder_of(stopped))
+    monkeypatch.setattr(trial, "train", lambda *_: pytest.fail("it has been trained already"))
+    trial.run(stopped)
+    assert without_times(folder_of(stopped)) == without_times(folder_of(through))
+    weights = [checkpoint.load(folder_of(o), torch.device("cpu")) for o in (stopped, through)]
+    assert all((w is not None) == keep for w in weights)
+    if keep:
+        assert all(torch.equal(v, weights[1]["model"][k]) for k, v in weights[0]["model"].items())  # type: ignore[index]
+
+
+def test_a_test_that_fails_is_repeated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdrop_exp.train import loop
+
+    through, broken = options(tmp_path / "through"), options(tmp_path / "broken")
+    trial.run(through)
+    original = loop.evaluate
+
+    def fail(*arguments: Any) -> Any:
+        if "test" in arguments:
+            raise OSError("truncated image")
+        return original(*arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(loop, "evaluate", fail)
+        with pytest.raises(OSError, match="truncated"):
+            trial.run(broken)
+    monkeypatch.setattr(loop, "train_step", lambda *_: pytest.fail("training has ended already"))
+    trial.run(broken)
+    assert without_times(folder_of(broken)) == without_times(folder_of(through))
+
+
+def test_another_trials_checkpoint_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own, other = options(tmp_path, {"checkpoint_seconds": 0}), options(tmp_path, {"checkpoint_seconds": 0, "seed": 5})
+    through = options(tmp_path / "through")
+    trial.run(through)
+    for o in (own, other):
+        with monkeypatch.context() as crash:
+            crash_at_save(crash, at=8)
+            with pytest.raises(Crash):
+                trial.run(o)
+    shutil.copy(folder_of(other) / checkpoint.NAME, folder_of(own) / checkpoint.NAME)
+    trial.run(own)
+    assert "belongs to another trial" in caplog.text
+    assert without_times(folder_of(own)) == without_times(folder_of(through))
+
+
+@pytest.mark.parametrize("keep", [0, 100])
+def test_rows_that_were_lost_are_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
+    through, cut = options(tmp_path / "through"), options(tmp_path / "cut", {"checkpoint_seconds": 0})
+    trial.run(through)
+    with monkeypatch.context() as crash:
+        crash_at_save(crash, at=30)
+        with pytest.raises(Crash):
+            trial.run(cut)
+    rows = folder_of(cut) / "metrics.jsonl"
+    rows.write_bytes(rows.read_bytes()[:keep])
+    trial.run(cut)
+    assert without_times(folder_of(cut)) == without_times(folder_of(through))
+
+
+def test_a_second_signal_ends_a_trial_that_is_stuck(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, threading, time; from rdrop_exp.train.trial import signals\n"
+        "def kill():\n"
+        "    for _ in range(2):\n"
+        "        time.sleep(0.3); os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=kill).start()\n"
+        "with signals():\n"
+        "    open(sys.argv[1])\n"  # a FIFO that nobody writes to
+    )
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    done = subprocess.run([sys.executable, "-c", code, str(fifo)], timeout=60)
+    assert done.returncode == 128 + signal.SIGINT

@@ -1,0 +1,56 @@
+"""What a trial trains with, from its options: data, network with its noise, device."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schedules import check_length
+from rdrop_exp.data.batch import Data, Spec
+from rdrop_exp.data.load import load_data
+from rdrop_exp.hardware import choose_device
+from rdrop_exp.models.build import build_network
+from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.seeds import derive_seed
+from rdrop_exp.train.optim import make_optimizer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """One trial, ready to train."""
+
+    options: Options
+    network: nn.Module
+    noise: InstalledNoise
+    data: Data
+    device: torch.device
+    total_steps: int
+
+
+def set_up(o: Options) -> Setup:
+    """Everything that can be wrong with the options raises `OptionError` here, before anything is written."""
+    torch.set_num_threads(o.threads or default_threads())
+    device = choose_device(o.device)
+    data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
+    network, noise = initial_network(o, data.spec, device)
+    make_optimizer(o.optimizer, network)  # refuses what timm would
+    total = o.schedule.steps or o.schedule.epochs * data.steps_per_epoch
+    check_length(o.regularizer, data.steps_per_epoch, total)
+    return Setup(options=o, network=network, noise=noise, data=data, device=device, total_steps=total)
+
+
+def default_threads() -> int:
+    """CPU threads where `threads` is null: what OMP_NUM_THREADS says (a launcher sets it), or else 1.
+
+    The number of threads changes the order of sums, so one that depended on the machine would change results.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else 1
+
+
+def initial_network(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
+    """Network and noise with the trial's initial weights, which its seed decides."""
+    torch.manual_seed(derive_seed(o.seed, "weights"))
+    return build_network(o, classes=spec.classes, channels=spec.channels, image_size=spec.image_size, device=device)
