@@ -241,6 +241,13 @@ def test_early_and_late_settings(name: str, epochs: int, mix: tuple[float, float
     assert (opt.clip, opt.ema) == (0, 0)
 
 
+def test_the_overfitting_study_follows_the_basic_recipe_where_the_paper_is_silent() -> None:
+    o, basic = composed("experiment=dropout_vit_tiny_32"), composed("experiment=early_dropout_vit_tiny")
+    assert (o.dataset.label_smoothing, o.schedule.final * o.optimizer.lr) == (0.1, pytest.approx(1e-6))
+    assert (o.optimizer.lr, o.optimizer.weight_decay) == (basic.optimizer.lr, basic.optimizer.weight_decay)
+    assert (o.schedule.steps, o.dataset.rand_augment, o.dataset.mixup, o.dataset.erase) == (4000, "", 0, 0)
+
+
 @pytest.mark.parametrize(("experiment", "lr"), [("cifar100", 1e-2), ("cifar100_224", 8e-3), ("imagenet", 1e-2)])
 @pytest.mark.parametrize("scale", [0.01, 10.0], ids=["free", "clipped"])
 def test_an_rdrop_step_here_is_a_step_there(experiment: str, lr: float, scale: float) -> None:
