@@ -15,8 +15,8 @@ import time
 import torch
 import torch.nn.functional as F
 
-from rdrop_exp.analysis.measure import Meter, Settings
-from rdrop_exp.analysis.rebuild import create
+from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings
+from rdrop_exp.analysis.rebuild import initial_network
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Data
@@ -52,7 +52,7 @@ def by_hand(data: Data, network: torch.nn.Module, noise: InstalledNoise, batch_s
 
 def prepare(o: Options) -> tuple[Data, torch.nn.Module, InstalledNoise]:
     data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=CPU)
-    return data, *create(o, data.spec, CPU)
+    return data, *initial_network(o, data.spec, CPU)
 
 
 def main() -> None:
@@ -70,14 +70,14 @@ def main() -> None:
         parameters = sum(p.numel() for p in network.parameters())
         by_hand(data, network, noise, batch_size)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        meter = Meter(o, network, noise, data, CPU, Settings(batches=BATCHES))
-        meter.at(0)
+        meter = GradientMeter(o, network, noise, data, CPU, MeterSettings(batches=BATCHES))
+        meter.read(0)
         more = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (4 * parameters)
         times = []
         for _ in range(pairs):
             theirs = by_hand(data, network, noise, batch_size)
             start = time.process_time()
-            meter.at(0)
+            meter.read(0)
             times.append((time.process_time() - start, theirs))
         ratios = [a / b for a, b in times]
         ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))

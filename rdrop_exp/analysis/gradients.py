@@ -1,4 +1,4 @@
-"""Gradient metrics of one set of weights, from flat gradients that come one at a time.
+"""Gradient metrics of one set of weights, from flattened gradients in a stream.
 
 Liu et al. 2023 (arXiv 2303.01500), for mini-batch gradients g_i, i = 1 … n, and the gradient f of the whole
 training set without noise:
@@ -7,8 +7,8 @@ training set without noise:
     direction variance   mean over unordered pairs of ½ (1 − cos(g_i, g_j))
     direction error      mean of ½ (1 − cos(g_i, f))
 
-and what the paper argues in words: squared bias |E g − f|² and variance E |g − E g|². All of it in one pass, with six
-model-sized vectors (f, three sums, two to compute in) beside the gradient at hand, however many batches there are.
+and what the paper argues in words: squared bias |E g − f|² and variance E |g − E g|². All are computed in one pass with
+six model-sized vectors (f, three sums, two for scratch) beside the current gradient, whatever the number of batches.
 """
 
 import math
@@ -23,7 +23,7 @@ from rdrop_exp.report.statistics import mean_sd, t_interval, t_quantile
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over batches with its 95 % interval; None where the batches are too few or all alike."""
+    """A mean with its 95 % interval; the ends are None if there are too few values or all are equal."""
 
     value: float
     low: float | None = None
@@ -37,82 +37,83 @@ class GradientMetrics:
     direction_variance: Estimate
     direction_error: Estimate
     squared_bias: float
-    """Unbiased, so that it may fall below 0 where there is none."""
+    """Unbiased, so it can be negative when the true bias is near 0."""
     variance: float
     """Of one mini-batch's gradient, summed over the parameters."""
     full_norm: float
 
 
 def dot(a: Tensor, b: Tensor, scratch: Tensor | None = None) -> Tensor:
-    """Inner product, (size,) twice → scalar. At 30 million float32, torch.dot on a CPU is off by 2e-5, this by 1e-7.
+    """Inner product of two (size,) vectors. At 30 million float32, torch.dot on a CPU is off by 2e-5, this by 1e-7.
 
-    `scratch`, (size,) as well, is overwritten; without one it is allocated, which takes longer than the product.
+    `scratch`, (size,), is overwritten; allocating it here would take longer than the product.
     """
     return torch.mul(a, b, out=scratch).sum()
 
 
-def measure(gradients: Iterable[Tensor], full: Tensor, batches: int) -> GradientMetrics:
+def gradient_metrics(gradients: Iterable[Tensor], full: Tensor, batches: int) -> GradientMetrics:
     """The metrics of `batches` gradients, (size,) each, against that of the whole training set, `full` (size,).
 
-    A gradient of zero has no direction and counts as orthogonal to all others. `ValueError` unless `batches` come.
+    A zero gradient has no direction and counts as orthogonal to all others. `ValueError` if the number differs.
     """
     half = batches // 2
-    first, second, off = torch.zeros_like(full), torch.zeros_like(full), torch.zeros_like(full)
+    first_sum, second_sum, difference_sum = torch.zeros_like(full), torch.zeros_like(full), torch.zeros_like(full)
     scratch, difference = torch.empty_like(full), torch.empty_like(full)
     full_norm = dot(full, full, scratch).sqrt()
     rows = []
     for i, g in enumerate(gradients):
         torch.sub(g, full, out=difference)
         norm = dot(g, g, scratch).sqrt()
-        shrink = torch.where(norm > 0, 1 / norm, 0.0)  # to length 1
-        cosine = dot(g, full, scratch) * shrink / torch.where(full_norm > 0, full_norm, 1.0)
-        against = dot(g, first, scratch) * shrink / max(half, 1)  # used from `half` on, when `first` is complete
-        rows.append(torch.stack([norm, cosine, against, norm * shrink, dot(difference, difference, scratch)]))
-        (first if i < half else second).addcmul_(g, shrink)
-        off.add_(difference)
+        to_unit = torch.where(norm > 0, 1 / norm, 0.0)
+        cosine = dot(g, full, scratch) * to_unit / torch.where(full_norm > 0, full_norm, 1.0)
+        # The mean cosine to the first half: used for the second half only, when `first_sum` is complete.
+        half_cosine = dot(g, first_sum, scratch) * to_unit / max(half, 1)
+        rows.append(torch.stack([norm, cosine, half_cosine, norm * to_unit, dot(difference, difference, scratch)]))
+        (first_sum if i < half else second_sum).addcmul_(g, to_unit)
+        difference_sum.add_(difference)
     if len(rows) != batches or batches < 2:
-        raise ValueError(f"{len(rows)} gradients came, {max(batches, 2)} were announced")
-    first.add_(second)
-    sums = torch.stack([dot(first, first, scratch), dot(off, off, scratch), full_norm]).tolist()  # the only wait
-    table = torch.stack(rows).tolist()
-    norms, cosines, againsts, units, squares = zip(*table, strict=True)
-    bias, variance = bias_and_variance(sums[1], squares)
+        raise ValueError(f"expected {max(batches, 2)} gradients, got {len(rows)}")
+    first_sum.add_(second_sum)
+    squares = [dot(first_sum, first_sum, scratch), dot(difference_sum, difference_sum, scratch)]
+    unit_square, difference_square, full_value = torch.stack([*squares, full_norm]).tolist()  # the first device sync
+    norms, cosines, half_cosines, units, square_distances = zip(*torch.stack(rows).tolist(), strict=True)
+    bias, variance = bias_and_variance(difference_square, square_distances)
     return GradientMetrics(
         batches=batches,
         norm=with_t_interval(norms),
-        direction_variance=direction_variance(sums[0], math.fsum(units), batches, againsts[half:]),
+        direction_variance=direction_variance(unit_square, math.fsum(units), batches, half_cosines[half:]),
         direction_error=with_t_interval([(1 - c) / 2 for c in cosines]),
         squared_bias=bias,
         variance=variance,
-        full_norm=sums[2],
+        full_norm=full_value,
     )
 
 
-def direction_variance(square: float, units: float, batches: int, against: Sequence[float]) -> Estimate:
-    """Mean over pairs of ½ (1 − cos), from |Σ u_i|² and Σ |u_i|² of the unit gradients u_i (1 each, or 0).
+def direction_variance(unit_square: float, units: float, batches: int, half_cosines: Sequence[float]) -> Estimate:
+    """Mean over pairs of ½ (1 − cos), from |Σ u_i|² and Σ |u_i|² of the unit gradients u_i (norm 1 each, or 0).
 
-    Σ over ordered pairs of u_i · u_j = |Σ u_i|² − Σ |u_i|². The interval is Hoeffding's for such means over pairs
-    (1948): the variance is 4 Var(h) / n to first order, h of a gradient being its mean ½ (1 − cos) to all others. h of
-    each takes all gradients, or a second pass over them; instead the second half's is taken against the sum of the
-    first half (`against`: mean cosines), which costs one more vector and covers nearly as often as the jackknife.
+    Σ over ordered pairs of u_i · u_j = |Σ u_i|² − Σ |u_i|². The interval is Hoeffding's for a mean over pairs (1948):
+    to first order the variance is 4 Var(h) / n, where h of a gradient is its mean ½ (1 − cos) to all others. An exact h
+    needs all gradients, or a second pass over them. Instead each gradient of the second half is compared with the sum
+    of the first half (`half_cosines`: mean cosines): one more vector, and a coverage close to the jackknife's.
     """
-    value = (1 - (square - units) / (batches * (batches - 1))) / 2
-    _, sd = mean_sd([(1 - c) / 2 for c in against])
+    value = (1 - (unit_square - units) / (batches * (batches - 1))) / 2
+    _, sd = mean_sd([(1 - c) / 2 for c in half_cosines])
     if not sd:
         return Estimate(value)
-    reach = t_quantile(0.975, len(against) - 1) * 2 * sd / math.sqrt(batches)
-    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+    margin = t_quantile(0.975, len(half_cosines) - 1) * 2 * sd / math.sqrt(batches)
+    return Estimate(value, max(0.0, value - margin), min(1.0, value + margin))
 
 
-def bias_and_variance(off: float, squares: Sequence[float]) -> tuple[float, float]:
+def bias_and_variance(difference_square: float, square_distances: Sequence[float]) -> tuple[float, float]:
     """Unbiased |E g − f|² and E |g − E g|², from |Σ (g_i − f)|² and each |g_i − f|².
 
-    variance = (Σ |g_i − f|² − |Σ (g_i − f)|² / n) / (n − 1); the squared distance of the mean gradient from f exceeds
-    the squared bias by variance / n on average, which is taken off. Both hold for batches drawn independently.
+    variance = (Σ |g_i − f|² − |Σ (g_i − f)|² / n) / (n − 1). The squared distance of the mean gradient from f exceeds
+    the squared bias by variance / n on average, which is subtracted. Both hold for batches drawn independently.
     """
-    n = len(squares)
-    variance = max(0.0, (math.fsum(squares) - off / n) / (n - 1))
-    return off / n**2 - variance / n, variance
+    n = len(square_distances)
+    variance = max(0.0, (math.fsum(square_distances) - difference_square / n) / (n - 1))
+    return difference_square / n**2 - variance / n, variance
 
 
 def with_t_interval(values: Sequence[float]) -> Estimate:
@@ -121,7 +122,7 @@ def with_t_interval(values: Sequence[float]) -> Estimate:
 
 
 def distance(weights: Tensor, initial: Tensor) -> tuple[float, float]:
-    """|w − w0| and |w − w0| / |w0|, of (size,) each; the second is infinite where w0 is zero."""
-    moved = weights - initial
-    found, base = torch.stack([dot(moved, moved), dot(initial, initial)]).sqrt().tolist()
-    return found, found / base if base else math.inf
+    """|w − w0| and |w − w0| / |w0|, of (size,) each; the ratio is infinite if w0 is zero."""
+    difference = weights - initial
+    length, initial_length = torch.stack([dot(difference, difference), dot(initial, initial)]).sqrt().tolist()
+    return length, length / initial_length if initial_length else math.inf

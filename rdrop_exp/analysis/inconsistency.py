@@ -1,15 +1,15 @@
-"""Does dropout matter here? How much outputs move when it is on, and how well confidence matches accuracy.
+"""Does dropout matter here? How far outputs move when it is on, and how well confidence matches accuracy.
 
 R-Drop (arXiv 2106.14448) starts from the inconsistency of dropout: training sees sub-models, testing the whole model.
-Measured here on any network with noise installed, in eval mode but for the noise:
+It is measured here on any network with noise installed, in eval mode except for the noise:
 
     divergence      mean symmetric KL, ½ [KL(p‖q) + KL(q‖p)], between two noisy passes of the same input
     inconsistency   the same between a noisy pass and the clean one
-    accuracy, ece   of the clean pass, and of the probabilities averaged over the noisy ones (Monte-Carlo dropout, Gal
-                    and Ghahramani 2016)
+    accuracy, ece   of the clean pass, and of the mean of the noisy passes' probabilities (Monte-Carlo dropout, Gal and
+                    Ghahramani 2016)
 
 ECE is the expected calibration error of Naeini et al. 2015: Σ_b (n_b / n) |accuracy_b − confidence_b| over 15 bins of
-equal width of the highest probability. It is never negative: on few items a calibrated model has some too.
+equal width of the highest probability. It is biased upwards: a calibrated model scores above 0 on few items.
 """
 
 import math
@@ -35,7 +35,7 @@ BINS = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inconsistency:
-    """Intervals are over items, of these weights; `gain` is Monte-Carlo accuracy minus clean, item by item."""
+    """Intervals are over items, of these weights; `gain` is Monte-Carlo accuracy minus clean accuracy, per item."""
 
     items: int
     passes: int
@@ -49,7 +49,7 @@ class Inconsistency:
 
 
 @torch.no_grad()
-def measure(
+def measure_inconsistency(
     network: nn.Module,
     noise: InstalledNoise,
     batches: Iterable[Batch],
@@ -60,14 +60,14 @@ def measure(
     seed: int,
     networks: int = 1,
 ) -> Inconsistency:
-    """Of `network` on all items of `batches` at the noise's full rates; of two networks (peers) the first is measured.
+    """Of `network` on all items of `batches` at the noise's full rates; with peers (`networks=2`) of the first one.
 
     Leaves the network in eval mode with its noise off.
     """
     network.eval()
     for module in noise.layers:
         module.train()
-    between, towards, clean, mixed, labels = [], [], [], [], []
+    noisy_noisy_kl, noisy_clean_kl, clean_probabilities, mean_probabilities, labels = [], [], [], [], []
     for i, batch in enumerate(batches):
         outputs = []
         for number in range(passes + 1):  # the first is clean
@@ -75,40 +75,40 @@ def measure(
             seed_noise(device, derive_seed(seed, "inconsistency", i, number))
             with cast():
                 logits = network(batch.inputs).chunk(networks)[0]
-            outputs.append(selected(logits.float().flatten(0, -2), batch))
-        still, *noisy = outputs
-        between.append(torch.stack([kl(a, b) for a, b in combinations(noisy, 2)]).mean(0))
-        towards.append(torch.stack([kl(a, still) for a in noisy]).mean(0))
-        clean.append(still.softmax(-1))
-        mixed.append(torch.stack([a.softmax(-1) for a in noisy]).mean(0))
-        labels.append(selected(batch.targets.flatten(), batch))
+            outputs.append(unmasked(logits.float().flatten(0, -2), batch))
+        clean, *noisy = outputs
+        noisy_noisy_kl.append(torch.stack([kl(a, b) for a, b in combinations(noisy, 2)]).mean(0))
+        noisy_clean_kl.append(torch.stack([kl(a, clean) for a in noisy]).mean(0))
+        clean_probabilities.append(clean.softmax(-1))
+        mean_probabilities.append(torch.stack([a.softmax(-1) for a in noisy]).mean(0))
+        labels.append(unmasked(batch.targets.flatten(), batch))
     noise.set_rates(0.0)
     network.eval()
-    targets, p, q = torch.cat(labels), torch.cat(clean), torch.cat(mixed)
-    right, right_mc = (probabilities.argmax(-1) == targets for probabilities in (p, q))
+    targets, p, p_mc = torch.cat(labels), torch.cat(clean_probabilities), torch.cat(mean_probabilities)
+    correct, correct_mc = (probabilities.argmax(-1) == targets for probabilities in (p, p_mc))
     return Inconsistency(
         items=len(targets),
         passes=passes,
-        divergence=over_items(torch.cat(between)),
-        inconsistency=over_items(torch.cat(towards)),
-        accuracy=right.float().mean().item(),
-        accuracy_mc=right_mc.float().mean().item(),
-        gain=over_items(right_mc.float() - right.float()),
+        divergence=over_items(torch.cat(noisy_noisy_kl)),
+        inconsistency=over_items(torch.cat(noisy_clean_kl)),
+        accuracy=correct.float().mean().item(),
+        accuracy_mc=correct_mc.float().mean().item(),
+        gain=over_items(correct_mc.float() - correct.float()),
         ece=calibration_error(p, targets),
-        ece_mc=calibration_error(q, targets),
+        ece_mc=calibration_error(p_mc, targets),
     )
 
 
-def selected(values: Tensor, batch: Batch) -> Tensor:
-    """Those of the batch's items that count: (items, …) → (some items, …)."""
+def unmasked(values: Tensor, batch: Batch) -> Tensor:
+    """The batch's items that the mask selects: (items, …) → (selected items, …)."""
     return values if batch.mask is None else values[batch.mask.flatten()]
 
 
 def calibration_error(probabilities: Tensor, targets: Tensor, bins: int = BINS) -> float:
-    """ECE of (items, classes) probabilities and (items,) classes, in 0..1; bins hold their upper edge."""
-    confidence, guess = (values.cpu() for values in probabilities.max(-1))
+    """ECE of (items, classes) probabilities and (items,) classes, in 0..1; each bin includes its upper edge."""
+    confidence, prediction = (values.cpu() for values in probabilities.max(-1))
     number = (confidence.double() * bins).ceil().clamp(1, bins).long() - 1
-    difference = (guess == targets.cpu()).double() - confidence.double()
+    difference = (prediction == targets.cpu()).double() - confidence.double()
     return torch.zeros(bins, dtype=torch.float64).index_add_(0, number, difference).abs().sum().item() / len(targets)
 
 
@@ -118,5 +118,5 @@ def over_items(values: Tensor) -> Estimate:
     sd = values.std().item() if count > 1 else 0.0
     if not sd:
         return Estimate(mean)
-    reach = t_quantile(0.975, count - 1) * sd / math.sqrt(count)
-    return Estimate(mean, mean - reach, mean + reach)
+    margin = t_quantile(0.975, count - 1) * sd / math.sqrt(count)
+    return Estimate(mean, mean - margin, mean + margin)

@@ -1,4 +1,4 @@
-"""`analysis.every=N`: what the training loop calls every N steps. Training goes on as if it had not."""
+"""`analysis.every=N`: what the training loop calls every N steps. Training is unaffected."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from rdrop_exp.analysis import inconsistency
-from rdrop_exp.analysis.inconsistency import Inconsistency
-from rdrop_exp.analysis.measure import Meter, Settings, spread, undisturbed
-from rdrop_exp.analysis.rebuild import noisy_twin
+from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings, flatten_estimates, preserve_state
+from rdrop_exp.analysis.inconsistency import Inconsistency, measure_inconsistency
+from rdrop_exp.analysis.rebuild import dropout_copy
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Data
 from rdrop_exp.noise.install import InstalledNoise
@@ -20,38 +19,38 @@ from rdrop_exp.train.step import autocast
 def make_analysis(
     o: Options, network: nn.Module, noise: InstalledNoise, data: Data, device: torch.device
 ) -> Callable[[int], Row]:
-    """A function from the step (from 0) to rows of `analysis/…` metrics of the network as it then is.
+    """A function from the step (from 0) to a row of `analysis/…` metrics of the network at that time.
 
-    To be made while the network has its initial weights, from which distances are taken. The step's random numbers are
-    the caller's to seed, and its rates to set, afterwards: both were used here.
+    Call this while the network has its initial weights: distances are measured from them. After each call the caller
+    must seed the step's random numbers and set its rates again: both were used here.
     """
     a = o.analysis
-    meter = Meter(o, network, noise, data, device, Settings(batches=a.batches, augment=a.augment))
-    twin: tuple[nn.Module, InstalledNoise] | None = None
+    meter = GradientMeter(o, network, noise, data, device, MeterSettings(batches=a.batches, augment=a.augment))
+    with_dropout: tuple[nn.Module, InstalledNoise] | None = None
 
     def analyse(step: int) -> Row:
-        nonlocal twin
-        row = meter.at(step).row()
+        nonlocal with_dropout
+        row = meter.read(step).row()
         if a.passes < 2:
             return row
-        noisy = network, noise
+        measured = network, noise
         if not noise.layers:
-            twin = twin or noisy_twin(o, a.dropout, data.spec, device)
-            twin[0].load_state_dict(network.state_dict())
-            noisy = twin
+            with_dropout = with_dropout or dropout_copy(o, a.dropout, data.spec, device)
+            with_dropout[0].load_state_dict(network.state_dict())
+            measured = with_dropout
         cast: Any = autocast(o.precision, device)
-        with undisturbed(network):
-            found = inconsistency.measure(
-                *noisy, data.validation(), device, cast,
+        with preserve_state(network):
+            inconsistency = measure_inconsistency(
+                *measured, data.validation(), device, cast,
                 passes=a.passes, seed=o.seed, networks=2 if o.peer.name else 1,
             )  # fmt: skip
-        return row | as_row(found)
+        return row | as_row(inconsistency)
 
     return analyse
 
 
-def as_row(found: Inconsistency) -> Row:
+def as_row(i: Inconsistency) -> Row:
     """Flat, for metrics.jsonl and W&B."""
-    row = spread({"divergence": found.divergence, "inconsistency": found.inconsistency})
-    row |= {"ece": found.ece, "ece_mc": found.ece_mc, "accuracy": found.accuracy, "accuracy_mc": found.accuracy_mc}
+    row = flatten_estimates({"divergence": i.divergence, "inconsistency": i.inconsistency})
+    row |= {"ece": i.ece, "ece_mc": i.ece_mc, "accuracy": i.accuracy, "accuracy_mc": i.accuracy_mc}
     return {f"analysis/{name}": value for name, value in row.items()}

@@ -6,7 +6,7 @@ import time
 from importlib.resources import files
 from typing import Any
 
-from rdrop_exp.analysis.curves import Curve, read
+from rdrop_exp.analysis.curves import Curve, read_curve
 from rdrop_exp.analysis.table import HEADINGS
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.page import as_json
@@ -20,71 +20,73 @@ FIGURES = {
     "relative_distance": "Relative model distance |w − w₀| / |w₀|",
     "variance": "Variance of a mini-batch gradient",
     "squared_bias": "Squared bias of a mini-batch gradient",
-    "inconsistency": "Inconsistency: KL of noisy and clean outputs, nats",
-    "divergence": "Divergence: KL of two noisy outputs, nats",
+    "inconsistency": "Inconsistency: KL between noisy and clean outputs, nats",
+    "divergence": "Divergence: KL between two noisy outputs, nats",
     "ece": "Calibration error (ECE), clean",
     "ece_mc": "Calibration error (ECE), Monte-Carlo dropout",
-    "rate_scale": "Share of the full drop rates in force",
+    "rate_scale": "Fraction of the full drop rates",
 }
-LOG = ("variance",)
+LOG_SCALE = ("variance",)
 
 
-def build_page(settings: list[Setting], sentences: list[str], rows: list[tuple[str, ...]]) -> str:
-    """The page. `rows`: cells of the table, one row a measured trial, under `HEADINGS`."""
-    title = ", ".join(setting.label for setting in settings) or "trials"
+def build_page(by_setting: list[Setting], sentences: list[str], rows: list[tuple[str, ...]]) -> str:
+    """The page. `rows`: cells of the table, one row per measured trial, under `HEADINGS`."""
+    title = ", ".join(setting.label for setting in by_setting) or "trials"
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in HEADINGS)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    here = files("rdrop_exp.analysis")
+    folder = files("rdrop_exp.analysis")
     texts = {
         "title": html.escape(title),
-        "made": time.strftime("%Y-%m-%d %H:%M"),
+        "written": time.strftime("%Y-%m-%d %H:%M"),
         "css": (files("rdrop_exp.report") / "page.css").read_text(encoding="utf-8"),
         "sentences": "".join(f'<p class="answer other">{html.escape(sentence)}</p>' for sentence in sentences),
         "table": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
-        "data": as_json(payload(settings)),
+        "data": as_json(payload(by_setting)),
         "plotly": (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
-        "script": (here / "page.js").read_text(encoding="utf-8"),
+        "script": (folder / "page.js").read_text(encoding="utf-8"),
     }
-    pieces = (here / "page.html").read_text(encoding="utf-8").split("{{")
+    pieces = (folder / "page.html").read_text(encoding="utf-8").split("{{")
     return pieces[0] + "".join(texts[name] + rest for name, rest in (piece.split("}}", 1) for piece in pieces[1:]))
 
 
-def payload(settings: list[Setting]) -> dict[str, Any]:
-    """Lines (a group each) and, for every metric that any of them has, a figure."""
-    groups = [(setting, group) for setting in settings for group in setting.groups]
-    drawn = [(setting, group, curves) for setting, group in groups if (curves := _curves(group))]
+def payload(by_setting: list[Setting]) -> dict[str, Any]:
+    """Lines, one per group, and a figure for each metric that any group has."""
+    groups = [(setting, group) for setting in by_setting for group in setting.groups]
+    analysed = [(setting, group, curves) for setting, group in groups if (curves := _curves(group))]
     lines, number = [], 0
-    for setting, group, curves in drawn:
-        label = f"{setting.label}: {group.label}" if len(settings) > 1 else group.label
-        baseline = group.regularizer == "none" and len(settings) == 1
+    for setting, group, curves in analysed:
+        label = f"{setting.label}: {group.label}" if len(by_setting) > 1 else group.label
+        baseline = group.regularizer == "none" and len(by_setting) == 1
         lines.append({"label": label, "seeds": len(curves), "baseline": baseline, "number": number})
         number += not baseline
     figures = []
     for name, title in FIGURES.items():
-        made = [{"line": i} | line for i, (_, _, curves) in enumerate(drawn) if (line := over_seeds(curves, name))]
-        if made:
-            figures.append({"title": title, "log": name in LOG, "lines": made})
+        bands = [{"line": i} | band for i, (*_, curves) in enumerate(analysed) if (band := over_seeds(curves, name))]
+        if bands:
+            figures.append({"title": title, "log": name in LOG_SCALE, "lines": bands})
     return {"lines": lines, "figures": figures}
 
 
 def _curves(group: Group) -> list[Curve]:
-    return [curve for trial in group.trials if (curve := read(trial)) is not None]
+    return [curve for trial in group.trials if (curve := read_curve(trial)) is not None]
 
 
 def over_seeds(curves: list[Curve], name: str) -> dict[str, list[float | None]] | None:
-    """Steps `x`, mean `y` and a band `low`, `high`; at the steps that all seeds have."""
+    """Steps `x`, mean `y` and a band `low`, `high`, at the steps that all seeds have.
+
+    The band is one standard deviation over seeds, or with one seed its interval over mini-batches.
+    """
     tables = [dict(zip(*curve.defined(name), strict=True)) for curve in curves]
     tables = [table for table in tables if table]
     if not tables:
         return None
     steps = sorted(set.intersection(*(set(table) for table in tables)))
-    made: dict[str, list[float | None]] = {"x": [float(s) for s in steps], "y": [], "low": [], "high": []}
-    alone = curves[0]  # whose intervals are shown where there is no other
-    ends = [dict(zip(*alone.defined(f"{name}_{end}"), strict=True)) for end in ("low", "high")]
+    band: dict[str, list[float | None]] = {"x": [float(s) for s in steps], "y": [], "low": [], "high": []}
+    lows, highs = (dict(zip(*curves[0].defined(f"{name}_{end}"), strict=True)) for end in ("low", "high"))
     for step in steps:
         mean, sd = mean_sd([table[step] for table in tables])
-        low, high = (ends[0].get(step), ends[1].get(step)) if sd is None else (mean - sd, mean + sd)
-        low = None if name in LOG and low is not None and low <= 0 else low  # no place on that axis
+        low, high = (lows.get(step), highs.get(step)) if sd is None else (mean - sd, mean + sd)
+        low = None if name in LOG_SCALE and low is not None and low <= 0 else low  # cannot be drawn on a log axis
         for key, value in (("y", mean), ("low", low), ("high", high)):
-            made[key].append(None if value is None or not math.isfinite(value) else float(f"{value:.5g}"))
-    return made
+            band[key].append(None if value is None or not math.isfinite(value) else float(f"{value:.5g}"))
+    return band

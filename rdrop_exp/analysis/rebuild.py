@@ -1,4 +1,4 @@
-"""A trial again, from its folder: network, noise, data, and the weights that it began with and was tested with."""
+"""Rebuild a trial from its folder: network, noise, data, and the weights that it started with and was tested with."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -20,55 +20,50 @@ from rdrop_exp.train import checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """A trial's parts, the network with the weights that training began with; `weights` are those to measure."""
-
+class RebuiltTrial:
     o: Options
     network: nn.Module
+    """With the weights that training started from."""
     noise: InstalledNoise
     data: Data
     device: torch.device
     weights: dict[str, torch.Tensor]
+    """Those to measure: tested, or the latest of an unfinished trial."""
     step: int
-    """Optimizer steps behind the weights."""
+    """Optimizer steps taken to reach `weights`."""
 
 
-def rebuild(trial: Trial, device: str = "") -> Built:
-    """The trial's parts as it had them; `OptionError` where it left no weights or its data is gone.
-
-    A finished trial has left its tested weights, a stopped one those that it goes on from.
-    """
-    where = choose_device(device or "auto")
-    saved = checkpoint.load(trial.folder, where) if trial.folder.is_dir() else None
+def rebuild(trial: Trial, device: str = "") -> RebuiltTrial:
+    """The trial as it was built; `OptionError` if it has no saved weights or its data is gone."""
+    place = choose_device(device or "auto")
+    saved = checkpoint.load(trial.folder, place) if trial.folder.is_dir() else None
     if saved is None:
-        raise OptionError(f"{trial.folder} has no checkpoint.pt to measure: run the trial with keep_weights=true")
+        raise OptionError(f"{trial.folder} has no checkpoint.pt: rerun the trial with keep_weights=true")
     o = from_dict(trial.options)
-    data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=where)
-    network, noise = create(o, data.spec, where)
+    data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=place)
+    network, noise = initial_network(o, data.spec, place)
     per_epoch = data.steps_per_epoch
     total = o.schedule.steps or o.schedule.epochs * per_epoch
     step = saved["state"]["step"] if "state" in saved else round((trial.best_epoch or 0) * per_epoch)
-    return Built(
-        o=o, network=network, noise=noise, data=data, device=where, weights=saved["model"], step=min(step, total)
+    return RebuiltTrial(
+        o=o, network=network, noise=noise, data=data, device=place, weights=saved["model"], step=min(step, total)
     )
 
 
-def create(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
-    """Network and noise with the trial's initial weights, which its seed decides."""
+def initial_network(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
+    """Network and noise with the trial's initial weights, which follow from its seed."""
     torch.manual_seed(derive_seed(o.seed, "weights"))
     size = spec.image_size
     return build_network(o, classes=spec.classes, channels=spec.channels, image_size=size, device=device)
 
 
-def noisy_twin(o: Options, dropout: float, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
-    """The same architecture with plain dropout at that rate, whatever noise the trial had; any weights."""
+def dropout_copy(o: Options, dropout: float, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
+    """The same architecture with plain dropout at that rate instead of the trial's noise; load weights before use."""
     if dropout == 0:
-        raise OptionError(
-            "a dropout rate of 0 makes no noise to measure with: set analysis.dropout (--dropout) above 0"
-        )
+        raise OptionError("analysis.dropout (--dropout) must be above 0 for a model without noise")
     sites = o.regularizer.sites
     plain = dataclasses.replace(type(o.regularizer)(), dropout=dropout, sites=sites)
     untrained = {
         part: dataclasses.replace(getattr(o, part), pretrained=False, checkpoint="") for part in ("model", "peer")
     }
-    return create(dataclasses.replace(o, regularizer=plain, **untrained), spec, device)
+    return initial_network(dataclasses.replace(o, regularizer=plain, **untrained), spec, device)

@@ -8,16 +8,16 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def cells(found: dict[str, Any]) -> tuple[str, ...]:
-    """One analysis.json as text, a cell a heading; empty where it was not measured."""
-    g, i = found.get("gradient"), found.get("inconsistency")
-    distance = found.get("distance")
+def cells(content: dict[str, Any]) -> tuple[str, ...]:
+    """One analysis.json as text, one cell per heading; empty if it was not measured."""
+    g, i = content.get("gradient"), content.get("inconsistency")
+    distance = content.get("distance")
     return (
-        found["trial"],
-        str(found["step"]),
-        f"{found['share']:.2f}" if g else "",
+        content["trial"],
+        str(content["step"]),
+        f"{content['share']:.2f}" if g else "",
         interval(g["norm"]) if g else "",
-        "" if distance is None else f"{distance:.3g} ({found['relative_distance']:.0%})",
+        "" if distance is None else f"{distance:.3g} ({content['relative_distance']:.0%})",
         interval(g["direction_variance"]) if g else "",
         interval(g["direction_error"]) if g else "",
         f"{g['squared_bias']:.3g}" if g else "",
@@ -39,17 +39,17 @@ def interval(estimate: dict[str, float | None], form: str = ".3g") -> str:
 
 
 def print_table(rows: list[tuple[str, ...]]) -> None:
-    """Trials side by side, as many as the terminal has room for; a line a metric, where any of them has it."""
+    """One column per trial and one line per metric, in blocks that fit the terminal; unmeasured metrics are omitted."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    room = max(1, (console.width - 20) // 26)
-    for start in range(0, len(rows), room):
-        beside = rows[start : start + room]
-        table = Table(HEADINGS[0], *(row[0] for row in beside), box=None, pad_edge=False)
+    per_block = max(1, (console.width - 20) // 26)
+    for start in range(0, len(rows), per_block):
+        block = rows[start : start + per_block]
+        table = Table(HEADINGS[0], *(row[0] for row in block), box=None, pad_edge=False)
         for i, heading in enumerate(HEADINGS[1:], 1):
-            if any(row[i] for row in beside):
-                table.add_row(heading, *(row[i] for row in beside))
+            if any(row[i] for row in block):
+                table.add_row(heading, *(row[i] for row in block))
         console.print(table)
         console.print()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rdrop_exp.analysis.gradients import distance, measure
+from rdrop_exp.analysis.gradients import distance, gradient_metrics
 
 
 def table(count: int, size: int, seed: int = 0, scale: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -25,7 +25,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def test_two_gradients_in_the_plane() -> None:
     g = torch.tensor([[3.0, 4.0], [4.0, -3.0]])
-    found = measure(iter(g), torch.tensor([1.0, 0.0]), 2)
+    found = gradient_metrics(iter(g), torch.tensor([1.0, 0.0]), 2)
     assert found.norm.value == 5
     assert found.full_norm == 1
     assert found.direction_variance.value == pytest.approx(0.5)  # they are orthogonal
@@ -37,7 +37,7 @@ def test_two_gradients_in_the_plane() -> None:
 
 @pytest.mark.parametrize("cosine", [1.0, -1.0])
 def test_parallel_and_opposite_gradients(cosine: float) -> None:
-    found = measure(iter(torch.tensor([[2.0, 0.0], [2.0 * cosine, 0.0]])), torch.tensor([3.0, 0.0]), 2)
+    found = gradient_metrics(iter(torch.tensor([[2.0, 0.0], [2.0 * cosine, 0.0]])), torch.tensor([3.0, 0.0]), 2)
     assert found.direction_variance.value == pytest.approx((1 - cosine) / 2)
     assert found.direction_error.value == pytest.approx((1 - cosine) / 4)
 
@@ -46,7 +46,7 @@ def test_parallel_and_opposite_gradients(cosine: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_streaming_equals_the_naive_forms(count: int, dtype: torch.dtype) -> None:
     g, full = table(count, 500)
-    found = measure(iter(g.to(dtype)), full.to(dtype), count)
+    found = gradient_metrics(iter(g.to(dtype)), full.to(dtype), count)
     same = {"rel": 1e-9, "abs": 1e-12} if dtype == torch.float64 else {"rel": 1e-4, "abs": 1e-6}
     pairs = [(1 - cosine(g[i], g[j])) / 2 for i in range(count) for j in range(i)]
     assert found.direction_variance.value == pytest.approx(sum(pairs) / len(pairs), **same)
@@ -60,7 +60,7 @@ def test_streaming_equals_the_naive_forms(count: int, dtype: torch.dtype) -> Non
 
 def test_the_order_of_the_batches_does_not_matter() -> None:
     g, full = table(12, 300)
-    one, two = (measure(iter(g[order]), full, 12) for order in (torch.arange(12), torch.arange(12).flip(0)))
+    one, two = (gradient_metrics(iter(g[order]), full, 12) for order in (torch.arange(12), torch.arange(12).flip(0)))
     for name in ("norm", "direction_error"):
         for end in ("value", "low", "high"):
             assert getattr(getattr(one, name), end) == pytest.approx(getattr(getattr(two, name), end))
@@ -72,7 +72,9 @@ def test_squared_bias_and_variance_are_unbiased() -> None:
     truth, sigma, size, count = torch.tensor([0.5, 0.0, 0.0]).double(), 2.0, 3, 5
     draw = torch.Generator().manual_seed(0)
     runs = [
-        measure(iter(truth + sigma * torch.randn(count, size, generator=draw).double()), torch.zeros(3).double(), count)
+        gradient_metrics(
+            iter(truth + sigma * torch.randn(count, size, generator=draw).double()), torch.zeros(3).double(), count
+        )
         for _ in range(2000)
     ]
     assert sum(r.variance for r in runs) / 2000 == pytest.approx(size * sigma**2, rel=0.03)
@@ -80,12 +82,12 @@ def test_squared_bias_and_variance_are_unbiased() -> None:
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    truth = measure(iter(table(4000, 200, seed=1)[0]), torch.ones(200).double(), 4000).direction_variance.value
+    truth = gradient_metrics(iter(table(4000, 200, seed=1)[0]), torch.ones(200).double(), 4000).direction_variance.value
     full = table(1, 200, seed=1)[1]
     held = total = 0
     for seed in range(300):
         noise = torch.randn(20, 200, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        found = measure(iter(full + noise), full, 20).direction_variance
+        found = gradient_metrics(iter(full + noise), full, 20).direction_variance
         assert found.low is not None
         assert found.high is not None
         held += found.low <= truth <= found.high
@@ -104,22 +106,22 @@ def test_gradients_are_let_go_one_after_the_other() -> None:
             del g
             assert sum(ref() is not None for ref in alive) <= 1
 
-    measure(gradients(), torch.ones(50), 10)
+    gradient_metrics(gradients(), torch.ones(50), 10)
     assert len(alive) == 10
 
 
 def test_a_gradient_of_zero_is_orthogonal_to_all_others() -> None:
     g = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    found = measure(iter(g), torch.tensor([1.0, 0.0]), 3)
+    found = gradient_metrics(iter(g), torch.tensor([1.0, 0.0]), 3)
     assert found.direction_variance.value == pytest.approx((0 + 0.5 + 0.5) / 3)
     assert found.direction_error.value == pytest.approx((0 + 0.5 + 0) / 3)
-    assert measure(iter(g), torch.zeros(2), 3).direction_error.value == 0.5
+    assert gradient_metrics(iter(g), torch.zeros(2), 3).direction_error.value == 0.5
 
 
 @pytest.mark.parametrize(("come", "announced"), [(3, 4), (1, 1)])
 def test_missing_gradients_are_an_error(come: int, announced: int) -> None:
-    with pytest.raises(ValueError, match=f"{come} gradients came"):
-        measure(iter(torch.ones(come, 3)), torch.ones(3), announced)
+    with pytest.raises(ValueError, match=f"got {come}"):
+        gradient_metrics(iter(torch.ones(come, 3)), torch.ones(3), announced)
 
 
 def test_distance() -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdrop_exp.analysis.inconsistency import calibration_error, measure
+from rdrop_exp.analysis.inconsistency import calibration_error, measure_inconsistency
 from rdrop_exp.analysis.online import make_analysis
-from rdrop_exp.analysis.rebuild import create, noisy_twin
+from rdrop_exp.analysis.rebuild import dropout_copy, initial_network
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch
@@ -50,7 +50,7 @@ def network(rate: float) -> tuple[nn.Module, InstalledNoise]:
 def test_inconsistency_in_closed_form() -> None:
     inputs, passes = torch.ones(4000, 1), 4
     batches = [Batch(inputs, torch.zeros(4000, dtype=torch.int64))]
-    found = measure(*network(0.5), batches, CPU, CAST, passes=passes, seed=0)
+    found = measure_inconsistency(*network(0.5), batches, CPU, CAST, passes=passes, seed=0)
 
     def between(a: float, b: float) -> float:
         return float(kl(torch.tensor([[a, -a]]), torch.tensor([[b, -b]])))
@@ -69,7 +69,7 @@ def test_inconsistency_in_closed_form() -> None:
 def test_without_noise_all_passes_are_the_clean_one() -> None:
     model, _ = network(0.0)
     batches = [Batch(torch.randn(50, 1), torch.randint(0, 2, (50,)))]
-    found = measure(model, InstalledNoise([]), batches, CPU, CAST, passes=3, seed=0)
+    found = measure_inconsistency(model, InstalledNoise([]), batches, CPU, CAST, passes=3, seed=0)
     assert found.divergence.value == found.inconsistency.value == found.gain.value == 0
     assert found.ece == pytest.approx(found.ece_mc)
 
@@ -77,22 +77,22 @@ def test_without_noise_all_passes_are_the_clean_one() -> None:
 def test_a_mask_selects_the_items_that_count() -> None:
     inputs, targets = torch.tensor([[1.0], [5.0], [1.0]]), torch.tensor([0, 1, 0])
     masked = Batch(inputs, targets, torch.tensor([True, False, True]))
-    found = measure(*network(0.0), [masked], CPU, CAST, passes=2, seed=0)
+    found = measure_inconsistency(*network(0.0), [masked], CPU, CAST, passes=2, seed=0)
     assert (found.items, found.accuracy) == (2, 1.0)
 
 
 def test_only_the_noise_is_in_train_mode() -> None:
     o = from_dict(merged(SMALL, {"regularizer": {"dropout": 0.3}}))
     data = load_data(o.dataset, batch_size=64, seed=0, device=CPU)
-    model, noise = create(o, data.spec, CPU)
+    model, noise = initial_network(o, data.spec, CPU)
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    first = measure(model, noise, data.validation(), CPU, CAST, passes=3, seed=0)
+    first = measure_inconsistency(model, noise, data.validation(), CPU, CAST, passes=3, seed=0)
     assert first.inconsistency.value > 0
     assert first.items == data.sizes["validation"]
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert not any(module.training for module in model.modules())
-    assert measure(model, noise, data.validation(), CPU, CAST, passes=3, seed=0) == first
-    assert measure(model, noise, data.validation(), CPU, CAST, passes=3, seed=1) != first
+    assert measure_inconsistency(model, noise, data.validation(), CPU, CAST, passes=3, seed=0) == first
+    assert measure_inconsistency(model, noise, data.validation(), CPU, CAST, passes=3, seed=1) != first
     with torch.no_grad():
         images = next(data.validation()).inputs
         noise.set_rates(1.0)
@@ -100,12 +100,12 @@ def test_only_the_noise_is_in_train_mode() -> None:
 
 
 @pytest.mark.parametrize("regularizer", [{}, {"drop_path": 0.3}, {"dropout": 0.5, "sites": "mlp"}], ids=str)
-def test_a_twin_has_the_same_outputs_without_noise_and_others_with(regularizer: dict[str, float | str]) -> None:
+def test_a_dropout_copy_has_the_same_outputs_without_noise_and_others_with(regularizer: dict[str, float | str]) -> None:
     o = from_dict(merged(VIT, {"regularizer": regularizer}))
     data = load_data(o.dataset, batch_size=64, seed=0, device=CPU)
-    model, _ = create(o, data.spec, CPU)
-    twin, noise = noisy_twin(o, 0.2, data.spec, CPU)
-    twin.load_state_dict(model.state_dict())
+    model, _ = initial_network(o, data.spec, CPU)
+    copied, noise = dropout_copy(o, 0.2, data.spec, CPU)
+    copied.load_state_dict(model.state_dict())
     images = next(data.validation()).inputs
 
     def outputs(network: nn.Module) -> Tensor:
@@ -113,12 +113,12 @@ def test_a_twin_has_the_same_outputs_without_noise_and_others_with(regularizer: 
             result: Tensor = network.eval()(images)
         return result
 
-    assert torch.equal(outputs(model), outputs(twin))
+    assert torch.equal(outputs(model), outputs(copied))
     assert [m.highest for m in noise.layers] == [pytest.approx(0.2)] * len(noise.layers)
-    assert measure(twin, noise, data.validation(), CPU, CAST, passes=2, seed=0).divergence.value > 0
+    assert measure_inconsistency(copied, noise, data.validation(), CPU, CAST, passes=2, seed=0).divergence.value > 0
 
 
-def test_a_twin_without_noise_is_refused(tmp_path: Path) -> None:
+def test_a_dropout_copy_without_noise_is_refused(tmp_path: Path) -> None:
     values = {"analysis": {"every": 5, "batches": 2, "dropout": 0.0}, "output_dir": str(tmp_path)}
     with pytest.raises(OptionError, match=r"analysis\.dropout"):
         trial.run(from_dict(merged(VIT, values)), make_analysis=make_analysis)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from rdrop_exp.analysis import minibatches
-from rdrop_exp.analysis.measure import Meter, Settings, flat, undisturbed
+from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings, flat_vector, preserve_state
 from rdrop_exp.analysis.online import make_analysis
-from rdrop_exp.analysis.rebuild import create
+from rdrop_exp.analysis.rebuild import initial_network
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
@@ -31,8 +31,8 @@ def prepared(*values: dict[str, Any]) -> tuple[Options, Data]:
     return o, load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=CPU)
 
 
-def meter(o: Options, data: Data, **settings: Any) -> Meter:
-    return Meter(o, *create(o, data.spec, CPU), data, CPU, Settings(**settings))
+def meter(o: Options, data: Data, **settings: Any) -> GradientMeter:
+    return GradientMeter(o, *initial_network(o, data.spec, CPU), data, CPU, MeterSettings(**settings))
 
 
 def linear() -> nn.Module:
@@ -50,9 +50,9 @@ def softmax_gradient(network: nn.Module, images: Tensor, labels: Tensor) -> Tens
 def test_a_linear_model_on_two_points() -> None:
     o, data = prepared({"dataset": {"repeat_batch": True}, "optimizer": {"batch_size": 2}})
     network = linear()
-    (two,) = minibatches.whole(o, data, 2)
+    (two,) = minibatches.whole_set(o, data, 2)
     one, other = (softmax_gradient(network, two.inputs[i : i + 1], two.targets[i : i + 1]) for i in (0, 1))
-    found = Meter(o, network, InstalledNoise([]), data, CPU, Settings(batches=9, batch_size=1)).at(0)
+    found = GradientMeter(o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=9, batch_size=1)).read(0)
     g = found.gradient
     assert g.full_norm == pytest.approx(float(((one + other) / 2).norm()), rel=1e-5)
     picks = [int(b.targets) == int(two.targets[0]) for b in minibatches.mini_batches(o, data, 9, 1, 0, augment=False)]
@@ -67,17 +67,19 @@ def test_a_linear_model_on_two_points() -> None:
 def test_the_full_gradient_is_that_of_the_whole_training_set() -> None:
     o, data = prepared({"optimizer": {"batch_size": 100}, "dataset": {"crop": 2, "erase": 0.5}})
     network = linear()
-    (everything,) = minibatches.whole(o, data, 10_000)
+    (everything,) = minibatches.whole_set(o, data, 10_000)
     assert len(everything.targets) == data.sizes["train"]
     expected = softmax_gradient(network, everything.inputs, everything.targets)
-    found = Meter(o, network, InstalledNoise([]), data, CPU, Settings(batches=4, batch_size=10_000, augment=False)).at(
-        0
-    )
+    found = GradientMeter(
+        o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=4, batch_size=10_000, augment=False)
+    ).read(0)
     assert found.gradient.full_norm == pytest.approx(float(expected.norm()), rel=1e-5)
     assert found.batch_size == data.sizes["train"]
     assert found.gradient.direction_error.value == pytest.approx(0, abs=1e-6)
     assert found.gradient.variance == pytest.approx(0, abs=1e-9)
-    augmented = Meter(o, network, InstalledNoise([]), data, CPU, Settings(batches=4, batch_size=10_000)).at(0)
+    augmented = GradientMeter(
+        o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=4, batch_size=10_000)
+    ).read(0)
     assert augmented.gradient.full_norm == found.gradient.full_norm
     assert augmented.gradient.direction_error.value > 1e-3
 
@@ -87,10 +89,12 @@ def test_streamed_data_give_the_same_whole_set_and_independent_batches() -> None
         prepared({"dataset": {"resident": resident, "workers": 0, "limit": 3, "scale": [1.0, 1.0]}})
         for resident in (True, False)
     )
-    for one, other in zip(minibatches.whole(o, resident, 100), minibatches.whole(o, streamed, 100), strict=True):
+    for one, other in zip(
+        minibatches.whole_set(o, resident, 100), minibatches.whole_set(o, streamed, 100), strict=True
+    ):
         assert torch.equal(one.targets, other.targets)
         assert torch.allclose(one.inputs, other.inputs, atol=1e-5)
-    counts = [len(batch.targets) for batch in minibatches.whole(o, resident, 100)]
+    counts = [len(batch.targets) for batch in minibatches.whole_set(o, resident, 100)]
     assert counts == [100, 100, 100]  # dataset.limit
     for augment in (True, False):
         one, other = (list(minibatches.mini_batches(o, data, 2, 30, 5, augment)) for data in (resident, streamed))
@@ -135,22 +139,22 @@ def test_it_is_the_gradient_that_training_steps_along(tmp_path: Path, values: di
     batch = next(data.train(0))
     seed_noise(CPU, derive_seed(o.seed, "step", 0))
     made.noise.set_rates(plan.rate_scale, plan.num_passes)
-    with undisturbed(made.network):
+    with preserve_state(made.network):
         found = made.gradient(split(batch, 2), plan, items(batch))
     made.network.load_state_dict(saved["model"])
-    assert torch.allclose(made.initial - flat(made.parameters), found, atol=2e-6)
+    assert torch.allclose(made.initial - flat_vector(made.parameters), found, atol=2e-6)
     assert found.norm() > 0.01
 
 
 def test_noise_off_is_exact() -> None:
     noisy, data = prepared({"regularizer": {"dropout": 0.5, "drop_path": 0.3, "alpha": 1.0}})
     clean, _ = prepared()
-    off = meter(noisy, data, batches=4, share=0.0, loss="task").at(3)
-    none = meter(clean, data, batches=4).at(3)
-    on = meter(noisy, data, batches=4).at(3)
+    off = meter(noisy, data, batches=4, rate_scale=0.0, loss="task").read(3)
+    none = meter(clean, data, batches=4).read(3)
+    on = meter(noisy, data, batches=4).read(3)
     assert off.gradient == none.gradient
-    assert off.share == none.share == 0.0
-    assert on.share == 1.0
+    assert off.rate_scale == none.rate_scale == 0.0
+    assert on.rate_scale == 1.0
     assert on.gradient.full_norm == none.gradient.full_norm
     assert on.gradient.direction_error.value > none.gradient.direction_error.value
 
@@ -159,10 +163,10 @@ def test_noise_and_loss_are_those_of_the_step() -> None:
     r = {"dropout": 0.2, "alpha": 1.0, "every": 2, "when": "early", "cutoff_epoch": 1, "ramp": "linear"}
     o, data = prepared({"regularizer": r})
     made = meter(o, data, batches=2)
-    found = [made.at(step) for step in (0, 1, data.steps_per_epoch)]
-    assert [f.share for f in found] == [1.0, pytest.approx(1 - 1 / (data.steps_per_epoch - 1)), 0.0]
+    found = [made.read(step) for step in (0, 1, data.steps_per_epoch)]
+    assert [f.rate_scale for f in found] == [1.0, pytest.approx(1 - 1 / (data.steps_per_epoch - 1)), 0.0]
     assert [f.consistency for f in found] == [True, False, False]
-    task = meter(o, data, batches=2, loss="task").at(0)
+    task = meter(o, data, batches=2, loss="task").read(0)
     assert not task.consistency
     assert task.gradient.norm.value != pytest.approx(found[0].gradient.norm.value, rel=1e-3)
 
@@ -172,22 +176,22 @@ def test_an_analysis_leaves_the_network_as_it_was() -> None:
     made = meter(o, data, batches=2)
     made.network.eval()
     before = {k: v.clone() for k, v in made.network.state_dict().items()}
-    first = made.at(0)
+    first = made.read(0)
     assert any("running_mean" in name for name in before)
     assert all(torch.equal(v, before[k]) for k, v in made.network.state_dict().items())
     assert not any(module.training for module in made.network.modules())
     assert all(p.grad is None for p in made.parameters)
-    assert made.at(0).gradient == first.gradient
+    assert made.read(0).gradient == first.gradient
 
 
 def test_distance_is_from_the_initial_weights() -> None:
     o, data = prepared()
     made = meter(o, data, batches=2)
-    assert made.at(0).distance == 0
+    assert made.read(0).distance == 0
     with torch.no_grad():
         for p in made.parameters:
             p.mul_(1.5)
-    assert made.at(0).relative_distance == pytest.approx(0.5)
+    assert made.read(0).relative_distance == pytest.approx(0.5)
 
 
 def test_an_odd_batch_does_not_go_with_mixup() -> None:
@@ -200,7 +204,7 @@ def test_an_odd_batch_does_not_go_with_mixup() -> None:
 def test_other_arithmetic(precision: str) -> None:
     o, data = prepared({"precision": precision, "regularizer": {"dropout": 0.1}})
     single, _ = prepared({"regularizer": {"dropout": 0.1}})
-    found, expected = (meter(x, data, batches=2).at(0).gradient.norm.value for x in (o, single))
+    found, expected = (meter(x, data, batches=2).read(0).gradient.norm.value for x in (o, single))
     assert found == pytest.approx(expected, rel=0.02)
 
 
