@@ -1,18 +1,24 @@
 """Build a timm model that fits the data, with the regularizer's noise installed."""
 
-import dataclasses
 import warnings
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from rdrop_exp.config.options import Model, Options
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.models import onednn_linear
+from rdrop_exp.models.weights import (
+    check_loaded,
+    hub_is_reachable,
+    hub_offline,
+    overlay,
+    read_weights,
+    recorded_loads,
+    without_prefix,
+)
 from rdrop_exp.noise.branch_inputs import find_branch_inputs
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.layers import DropPath
@@ -46,27 +52,30 @@ def build_network(
         networks.append(network.to(device))
         if options.fast_linear and device.type == "cpu" and not options.compile and onednn_linear.is_faster():
             onednn_linear.use_onednn(networks[-1])
-        _try(networks[-1], group, part.name, classes, (1, channels, image_size, image_size), device)
-        _skip(networks[-1], options, _examples(3, channels, image_size, device))
+        shape = (1, channels, image_size, image_size)
+        check_forward(networks[-1], group, part.name, classes, torch.zeros(shape, device=device))
+        if options.optimizer.batch_size == options.optimizer.accumulate:
+            check_single_item(networks[-1], group, part.name, torch.zeros(shape, device=device))
+        skip_dropped_samples(networks[-1], options, examples(3, channels, image_size, device))
     noise = InstalledNoise([m for n in noises for m in n.layers], [a for n in noises for a in n.attentions])
     if len(networks) == 2:
         return Pair(*networks), noise
     if options.regularizer.alpha > 0:
-        example = _examples(2, channels, image_size, device)
+        example = examples(2, channels, image_size, device)
         noise.shared_prefix = find_shared_prefix(networks[0], noise.layers, example, late=options.share_passes)
     return networks[0], noise
 
 
-def _examples(count: int, channels: int, size: int, device: torch.device) -> Tensor:
+def examples(count: int, channels: int, size: int, device: torch.device) -> Tensor:
+    """Random images (count, channels, size, size), always the same ones."""
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _skip(network: nn.Module, options: Options, examples: Tensor) -> None:
+def skip_dropped_samples(network: nn.Module, options: Options, images: Tensor) -> None:
     """Let stochastic depth leave out the samples that it drops."""
-    r = options.regularizer
     paths = [m for m in network.modules() if isinstance(m, DropPath) and m.highest > 0]
-    if paths and r.second_dropout is None:  # rates that differ between passes go by the row
-        find_branch_inputs(network, paths, examples, options.skip_dropped)
+    if paths and options.regularizer.second_dropout is None:  # rates that differ between passes go by the row
+        find_branch_inputs(network, paths, images, options.skip_dropped)
 
 
 def create_network(part: Model, group: str, *, classes: int, channels: int, image_size: int) -> nn.Module:
@@ -78,61 +87,77 @@ def create_network(part: Model, group: str, *, classes: int, channels: int, imag
     try:
         known = timm.get_pretrained_cfg(part.name)
     except RuntimeError as error:
-        raise OptionError(f"{group}.name={part.name} is not a timm model: {_line(error)}") from None
+        raise OptionError(f"{group}.name={part.name} is not a timm model: {first_line(error)}") from None
     if known is not None and known.fixed_input_size:
         arguments["img_size"] = image_size
-    if part.checkpoint:
-        arguments["pretrained_cfg_overlay"] = _weights(part, group, known)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # timm's notes on deprecated names say nothing to the user
-            model: nn.Module = timm.create_model(
-                part.name, pretrained=part.pretrained or bool(part.checkpoint), **(arguments | part.args)
-            )
-    except Exception as error:
-        what = f"{group}.args={part.args}" if part.args else f"dataset.image_size={image_size}"
-        if part.checkpoint:
-            what = f"{group}.checkpoint={part.checkpoint}"
-        elif part.pretrained:
-            what = f"{group}.pretrained=true"
-        raise OptionError(f"{what} does not go with {group}.name={part.name}: {_line(error)}") from error
+    arguments |= part.args
+    if not part.checkpoint:
+        return _create(part, group, image_size, arguments, pretrained=part.pretrained)
+    state = read_weights(part, group)
+    with torch.random.fork_rng(devices=[]):
+        names = set(_create(part, group, image_size, arguments, pretrained=False).state_dict())
+    arguments["pretrained_cfg_overlay"] = overlay(without_prefix(state, names), known)
+    with recorded_loads() as loads:
+        model = _create(part, group, image_size, arguments, pretrained=True)
+    check_loaded(part, group, model, loads[-1].missing_keys if loads else sorted(names))
     return model
 
 
-def _weights(part: Model, group: str, known: Any) -> dict[str, Any]:
-    """Where timm finds the checkpoint, and how many classes its head has (timm drops a head that does not fit)."""
-    path = Path(part.checkpoint).expanduser()
-    if not path.is_file():
-        raise OptionError(f"{group}.checkpoint={part.checkpoint} is not a file")
+def _create(part: Model, group: str, image_size: int, arguments: dict[str, Any], pretrained: bool) -> nn.Module:
+    offline = pretrained and not part.checkpoint and not hub_is_reachable()
     try:
-        state = load_state_dict(str(path), weights_only=True)
+        with warnings.catch_warnings(), hub_offline(offline):
+            warnings.simplefilter("ignore")  # timm's notes on deprecated names say nothing to the user
+            model: nn.Module = timm.create_model(part.name, pretrained=pretrained, **arguments)
     except Exception as error:
-        raise OptionError(f"{group}.checkpoint={part.checkpoint} cannot be read as weights: {_line(error)}") from error
-    classifier = known.classifier if known is not None else "head"
-    name = classifier if isinstance(classifier, str) else (classifier or ["head"])[0]
-    head = state.get(f"{name}.weight")
-    overlay = {"file": str(path), "num_classes": -1 if head is None else len(head), "custom_load": False}
-    if known is None:
-        return overlay
-    return {k: v for k, v in overlay.items() if k in {f.name for f in dataclasses.fields(known)}}
+        if part.checkpoint:
+            what = f"{group}.checkpoint={part.checkpoint} does not fit {part.name}"
+        elif part.pretrained and offline:
+            raise OptionError(
+                f"{group}.pretrained=true: could not download weights for {part.name}: the hub cannot be reached, and"
+                f" they are not in its local cache; {group}.checkpoint=FILE loads weights from a file"
+            ) from error
+        elif part.pretrained:
+            what = f"{group}.pretrained=true: could not load weights for {part.name}"
+        elif part.args:
+            what = f"{group}.args={part.args} is refused by {part.name}"
+        else:
+            what = f"dataset.image_size={image_size} is refused by {part.name}"
+        raise OptionError(f"{what}: {first_line(error)}") from error
+    return model
 
 
 @torch.no_grad()
-def _try(model: nn.Module, group: str, name: str, classes: int, shape: tuple[int, ...], device: torch.device) -> None:
-    """One clean forward, so that images of the wrong size are refused before anything is written."""
+def check_forward(model: nn.Module, group: str, name: str, classes: int, image: Tensor) -> None:
+    """One forward pass without noise, so that images of the wrong size are refused before anything is written."""
     training = model.training
     try:
-        found = tuple(model.eval()(torch.zeros(shape, device=device)).shape)
+        shape = tuple(model.eval()(image).shape)
     except Exception as error:
+        _, channels, height, width = image.shape
         raise OptionError(
-            f"{group}.name={name} cannot take {shape[-1]}x{shape[-1]} images with {shape[1]} channels"
-            f" (set dataset.image_size): {_line(error)}"
+            f"{group}.name={name} cannot take {height}x{width} images with {channels} channels"
+            f" (set dataset.image_size): {first_line(error)}"
         ) from error
     finally:
         model.train(training)
-    if found != (1, classes):
-        raise OptionError(f"{group}.name={name} is not a classifier: one image gives an output of shape {found}")
+    if shape != (1, classes):
+        raise OptionError(f"{group}.name={name} is not a classifier: one image gives an output of shape {shape}")
 
 
-def _line(error: BaseException) -> str:
+@torch.no_grad()
+def check_single_item(model: nn.Module, group: str, name: str, image: Tensor) -> None:
+    """Refuse batches of one image where BatchNorm would have a single value to normalise."""
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    try:
+        model.train()(image)
+    except ValueError as error:
+        raise OptionError(
+            f"optimizer.batch_size=1 is too small for the BatchNorm layers of {group}.name={name}: set it to at least 2"
+        ) from error
+    finally:
+        model.load_state_dict(state)
+
+
+def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
