@@ -1,10 +1,11 @@
 """Which combinations of options are refused before anything is written."""
 
+from pathlib import PurePath
 from typing import Any
 
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schedules import RATE_SCHEDULES
-from rdrop_exp.config.schema import OptionError, from_plain, nearest
+from rdrop_exp.config.schema import OptionError, from_plain, nearest, shown
 
 
 def from_dict(values: dict[str, Any]) -> Options:
@@ -16,6 +17,9 @@ def from_dict(values: dict[str, Any]) -> Options:
 
 def check(options: Options) -> None:
     """Refuse combinations that could not mean what they say."""
+    check_name(options.name)
+    for group in ("model", "peer"):
+        check_model_args(group, getattr(options, group).args)
     r, s = options.regularizer, options.schedule
     if r.when not in RATE_SCHEDULES:
         raise OptionError(f"regularizer.when={r.when} is not a choice{nearest(r.when, RATE_SCHEDULES)}")
@@ -48,3 +52,34 @@ def check(options: Options) -> None:
     d = options.dataset
     if (d.mixup > 0 or d.cutmix > 0) and (options.optimizer.batch_size // options.optimizer.accumulate) % 2:
         raise OptionError("dataset.mixup and dataset.cutmix pair images: make optimizer.batch_size even")
+
+
+def check_name(name: str) -> None:
+    """Refuse an experiment's name that would be written outside of `output_dir`, or that no file system takes."""
+    parts = PurePath(name).parts
+    if not parts or PurePath(name).is_absolute() or ".." in parts:
+        raise OptionError(
+            f"name={shown(name)} must be a folder inside output_dir, such as name=alpha or name=vit/alpha"
+        )
+    if any(len(part.encode()) > 200 for part in parts) or "\0" in name:
+        raise OptionError(f"name={shown(name)} is too long for a folder: use at most 200 characters")
+
+
+MODEL_ARGS = {"in_chans": "the data", "num_classes": "the data", "img_size": "dataset.image_size"}
+"""Constructor arguments that follow from other options."""
+
+
+def check_model_args(group: str, args: dict[str, Any]) -> None:
+    """Refuse arguments of the model that other options set: they would do nothing, or fight with them."""
+    for name, value in args.items():
+        given = f"{group}.args.{name}={shown(value)}"
+        if name in MODEL_ARGS:
+            raise OptionError(f"{given} follows from {MODEL_ARGS[name]}: leave it out")
+        if name in ("pretrained", "checkpoint_path"):
+            option = {"checkpoint_path": "checkpoint"}.get(name, name)
+            raise OptionError(f"{given} has no effect: use {group}.{option}")
+        if "drop" in name and name.endswith("rate") and not name.startswith(("patch_drop", "drop_block")):
+            option = "drop_path" if "path" in name else "dropout"
+            raise OptionError(
+                f"{given} has no effect, as noise is installed by the regularizer: use regularizer.{option}"
+            )

@@ -239,8 +239,8 @@ class Options:
     """On AMD CPUs, run float32 linear layers with oneDNN; false: PyTorch's default, MKL."""
     device: Annotated[str, RUNTIME] = "auto"
     """auto (best available device), cpu, cuda, cuda:1 or mps."""
-    threads: Annotated[int | None, Range(1), RUNTIME] = None
-    """CPU threads; null: PyTorch's default."""
+    threads: Annotated[int | None, Range(1, 1024), RUNTIME] = None
+    """CPU threads; null: OMP_NUM_THREADS where it is set, as launchers do, else 1. Their number changes rounding."""
     validate_every: Positive = 1
     """Epochs between validations; the last epoch is always validated."""
     select: Literal["best", "last"] = "best"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -39,13 +40,24 @@ class Range:
 
 
 def nearest(word: str, among: typing.Iterable[str]) -> str:
-    """The most similar of `among`, as a question to append to a message; or the whole list where it is short."""
-    among = sorted(among)
-    longer = [a for a in among if word and a.startswith(word)]
-    close = [min(longer, key=len)] if longer else difflib.get_close_matches(word, among, n=1, cutoff=0.5)
-    if close:
+    """The most similar of `among`, as a question to append to a message; or the whole list where it is short.
+
+    Of dotted names the last part counts for as much as the whole: `lr` is `optimizer.lr`.
+    """
+    among = list(among)
+    last = word.rpartition(".")[2]
+    same = [a for a in among if "." in a and a.rpartition(".")[2] == last]
+    longer = [a for a in sorted(among) if word and a.startswith(word)]
+    close = [min(longer, key=len)] if longer else difflib.get_close_matches(word, sorted(among), n=1, cutoff=0.5)
+    if close := same[:1] or close:
         return f"; did you mean {close[0]}?"
-    return f"; there is {', '.join(among)}" if 0 < len(among) <= 30 else ""
+    return f"; the choices are {', '.join(sorted(among))}" if 0 < len(among) <= 30 else ""
+
+
+def shown(value: Any) -> str:
+    """A value as the user wrote it, cut where it is long."""
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
 
 
 def unwrap(hint: Any) -> tuple[Any, Range | None, bool]:
@@ -64,12 +76,14 @@ def hints(cls: type) -> dict[str, Any]:
 def from_plain(cls: Any, values: Any, path: str = "") -> Any:
     """An instance of dataclass `cls` from a dictionary; unknown names, wrong types and ranges raise `OptionError`."""
     if not isinstance(values, dict):
-        raise OptionError(f"{path}={values} is one value, but {path} is a group of options{nearest('', hints(cls))}")
+        raise OptionError(f"{path}={shown(values)}: {path} is a group of options{nearest('', hints(cls))}")
     known = hints(cls)
     prefix = f"{path}." if path else ""
     for key in values:
         if key not in known:
-            raise OptionError(f"{prefix}{key} is not an option{nearest(f'{prefix}{key}', [prefix + k for k in known])}")
+            names = [prefix + name for name in known]
+            guess = nearest(prefix + key, option_names(cls, prefix)) or nearest(prefix + key, names)
+            raise OptionError(f"{prefix}{key} is not an option{guess}")
     return cls(**{key: convert(known[key], value, prefix + key) for key, value in values.items()})
 
 
@@ -85,13 +99,15 @@ def convert(hint: Any, value: Any, path: str) -> Any:
         fits, converted = _fit(choice, value)
         if fits:
             if bounds is not None and converted is not None and converted not in bounds:
-                raise OptionError(f"{path}={value} is out of range: it must be {bounds}")
+                raise OptionError(f"{path}={shown(value)} is out of range: it must be {bounds}")
             return converted
     if typing.get_origin(hint) is Literal:
-        raise OptionError(f"{path}={value} is not a choice{nearest(str(value), map(str, typing.get_args(hint)))}")
+        raise OptionError(
+            f"{path}={shown(value)} is not a choice{nearest(str(value), map(str, typing.get_args(hint)))}"
+        )
     wanted = " or ".join(_describe(choice) for choice in choices)
     limits = f" {bounds}" if bounds is not None else ""
-    raise OptionError(f"{path}={'null' if value is None else value} must be {wanted}{limits}")
+    raise OptionError(f"{path}={shown(value)} must be {wanted}{limits}")
 
 
 def _fit(hint: Any, value: Any) -> tuple[bool, Any]:
@@ -101,10 +117,12 @@ def _fit(hint: Any, value: Any) -> tuple[bool, Any]:
     if hint is type(None):
         return value is None, None
     if hint is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number, float(value) if number else None
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max
+        return number, float(value) + 0.0 if number else None  # -0.0 is 0.0
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool), value
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63, value
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return True, str(value)  # `name=1`: what Hydra read as a number was meant as a text
     if origin is Literal:
         return value in typing.get_args(hint), value
     if origin is list:
@@ -117,10 +135,21 @@ def _fit(hint: Any, value: Any) -> tuple[bool, Any]:
 
 
 def _describe(hint: Any) -> str:
-    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+    plain = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "null"}
     if typing.get_origin(hint) is list:
         return "a list"
     return plain.get(hint, "a group of options such as {key: value}")
+
+
+def option_names(cls: type, prefix: str = "") -> list[str]:
+    """The dotted names of all options, groups among them."""
+    names = []
+    for name, hint in hints(cls).items():
+        plain = unwrap(hint)[0]
+        names.append(prefix + name)
+        if dataclasses.is_dataclass(plain):
+            names += option_names(typing.cast(type, plain), f"{prefix}{name}.")
+    return names
 
 
 def runtime_fields(cls: type, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
