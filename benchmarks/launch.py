@@ -3,8 +3,8 @@
     python benchmarks/launch.py                # about two minutes
     python benchmarks/launch.py --trials 20
 
-Overhead is the time between results on one slot, beyond the trial's own work, once every worker has finished a trial.
-Hydra's basic launcher and the runner take turns on the same trials, on two slots.
+Overhead is the time between results on one worker, beyond the trial's own work, once every worker has finished a trial.
+Hydra's basic launcher and the runner take turns on the same trials, on two workers.
 """
 
 import argparse
@@ -38,7 +38,7 @@ main()
 """
 GROUPS = [f"group_{i}" for i in range(6)]
 CONFIG = """
-defaults: [{groups}, _self_, {{override hydra/sweeper: grid}}, {{override hydra/launcher: slots}}]
+defaults: [{groups}, _self_, {{override hydra/sweeper: union}}, {{override hydra/launcher: runner}}]
 x: 0
 seed: 0
 sleep: 0.0
@@ -98,14 +98,14 @@ def main() -> None:
         for i in range(options.rounds):
             median, worst = overhead(folder, options.trials, f"out{i}")
             print(f"overhead of each of {options.trials} empty trials: median {median:.3f} s, largest {worst:.3f} s")
-        print(f"\n{'trials':24}{'basic, s':>10}{'slots, s':>10}{'ratio':>8}")
+        print(f"\n{'trials':24}{'basic, s':>10}{'runner, s':>11}{'ratio':>8}")
         cases = {"empty": "", "sleep 0.5 s": "sleep=0.5", "burn 0.5 CPU s": "burn=0.5"}
         for round_, (label, word) in itertools.product(range(options.rounds), cases.items()):
             words = ["x=range(0,24)", *([word] if word else [])]
             out = f"hydra.sweep.dir={label.replace(' ', '_')}_{round_}"
             basic = run(folder, *words, out + "_basic", "hydra/launcher=basic")
-            slots = run(folder, *words, out + "_slots", "hydra.launcher.slots=2")
-            print(f"24 x {label:19}{basic:10.1f}{slots:10.1f}{basic / slots:8.2f}")
+            runner = run(folder, *words, out + "_runner", "hydra.launcher.slots=2")
+            print(f"24 x {label:19}{basic:10.1f}{runner:11.1f}{basic / runner:8.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where trials may run: slots on GPUs, or on CPU cores where there is no GPU. Nothing here needs torch."""
+"""Where trials may run: slots on GPUs, or on CPU cores if there is no GPU. Nothing here needs torch."""
 
 import math
 import os
@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from rdrop_exp.launch.errors import SweepError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -21,9 +23,9 @@ class Slot:
     threads: int
 
     def environment(self) -> dict[str, str]:
-        """What its worker must find in its environment before it imports anything."""
-        found = dict.fromkeys(THREADS, str(self.threads)) | {"RDROP_SLOT": str(self.index)}
-        return found if self.gpu is None else found | {"CUDA_VISIBLE_DEVICES": self.gpu}
+        """Environment of its worker, to be set before anything is imported."""
+        variables = dict.fromkeys(THREADS, str(self.threads)) | {"RDROP_SLOT": str(self.index)}
+        return variables if self.gpu is None else variables | {"CUDA_VISIBLE_DEVICES": self.gpu}
 
     def __str__(self) -> str:
         return f"slot {self.index}" if self.gpu is None else f"slot {self.index} (GPU {self.gpu})"
@@ -32,22 +34,22 @@ class Slot:
 def allocate(
     gpus: Sequence[object] | str | int | None = None, per_gpu: int = 1, threads: int = 1, slots: int | None = None
 ) -> list[Slot]:
-    """GPUs x per_gpu slots, neighbours on different GPUs, or cores / threads; `slots` overrides the number.
+    """GPUs × per_gpu slots, neighbours on different GPUs, or cores / threads; `slots` overrides the number.
 
-    `gpus`: None for all that are visible, a number for the first so many of them, or a list as CUDA_VISIBLE_DEVICES
-    has it, visible or not. An empty list, or 0, for the CPU.
+    `gpus`: None for all visible ones, a number for the first so many of them, or a list as CUDA_VISIBLE_DEVICES has
+    it, visible or not. An empty list, or 0, for the CPU. `SweepError` for what cannot be allocated.
     """
     for name, value in {"per_gpu": per_gpu, "threads": threads, "slots": 1 if slots is None else slots}.items():
         if value < 1:
-            raise ValueError(f"hydra.launcher.{name}={value} must be at least 1")
+            raise SweepError(f"hydra.launcher.{name}={value} must be at least 1")
     if gpus is None or isinstance(gpus, int):
-        found = visible_gpus()[:gpus]
-        if len(found) < (gpus or 0):
-            raise ValueError(f"hydra.launcher.gpus={gpus}, but {len(found)} can be seen")
+        chosen = visible_gpus()[:gpus]
+        if len(chosen) < (gpus or 0):
+            raise SweepError(f"hydra.launcher.gpus={gpus}, but only {len(chosen)} can be seen")
     else:
-        found = [str(gpu).strip() for gpu in (gpus.split(",") if isinstance(gpus, str) else gpus)]
-    number = slots or (len(found) * per_gpu if found else max(1, cores() // threads))
-    return [Slot(i, found[i % len(found)] if found else None, threads) for i in range(number)]
+        chosen = [str(gpu).strip() for gpu in (gpus.split(",") if isinstance(gpus, str) else gpus)]
+    number = slots or (len(chosen) * per_gpu if chosen else max(1, cores() // threads))
+    return [Slot(i, chosen[i % len(chosen)] if chosen else None, threads) for i in range(number)]
 
 
 def visible_gpus() -> list[str]:
@@ -60,21 +62,21 @@ def visible_gpus() -> list[str]:
 
 
 def parse_gpus(text: str) -> list[str]:
-    """Device names from `nvidia-smi -L`: uuids, which mean the same in whatever order CUDA counts."""
-    found: list[str] = []
+    """Device names from `nvidia-smi -L`: uuids, which do not depend on the order in which CUDA counts."""
+    devices: list[str] = []
     for line in text.splitlines():
         uuid = re.search(r"UUID: ([\w/-]+)", line)
         if uuid and line.startswith("GPU"):
-            found.append(uuid[1])
+            devices.append(uuid[1])
         elif uuid and uuid[1].startswith("MIG"):
-            if found and found[-1].startswith("GPU"):
-                found.pop()
-            found.append(uuid[1])
-    return found
+            if devices and devices[-1].startswith("GPU"):
+                devices.pop()
+            devices.append(uuid[1])
+    return devices
 
 
 def free_memory(gpu: str) -> int | None:
-    """Free memory of a GPU, MiB; None where nvidia-smi cannot say."""
+    """Free memory of a GPU, MiB; None if nvidia-smi does not report it."""
     text = nvidia_smi("--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", gpu).strip()
     return int(text) if text.isdigit() else None
 

@@ -4,10 +4,10 @@ import re
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,152 +16,168 @@ from rich.table import Table
 from rich.text import Text
 
 from rdrop_exp.launch.eta import duration
-from rdrop_exp.launch.plan import Job
-from rdrop_exp.launch.protocol import last_row
-
-if TYPE_CHECKING:
-    from rdrop_exp.launch.pool import Pool
+from rdrop_exp.launch.events import EventKind, Snapshot, TrialEvent, WorkerRow
+from rdrop_exp.launch.sweep_plan import Job
 
 REFRESH = 1.0  # seconds between redraws
-RANKED = 12  # groups that the ranking shows
+RANKED = 12  # groups in the ranking
+LOWER_IS_BETTER = re.compile(
+    r"loss|error|entropy|perplexity|ppl|nll|mse|mae|rmse|brier|ece|cer|wer|divergence|distance|regret|cost|seconds|time"
+)
 
 
-class Board:
-    """Tells what happens to trials; `metric` is what it ranks their groups by."""
+class Display:
+    """Shows what happens to trials; ranks their groups by `metric`."""
 
-    def __init__(self, metric: str, jobs: Sequence[Job], console: Console | None = None) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        metric: str | None = None,
+        lower_is_better: bool | None = None,
+        columns: Mapping[str, str] | None = None,
+        console: Console | None = None,
+    ) -> None:
+        """`columns`: heading to key of a row of metrics; `lower_is_better` None: by the metric's name."""
         self.metric, self.total, self.names = metric, len(jobs), group_names(jobs)
+        self.lower_is_better = is_lower_better(metric) if lower_is_better is None else lower_is_better
+        self.columns = dict(columns or {})
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.scores: dict[str, list[float]] = defaultdict(list)
-        self.done = self.broken = 0
-        self.before = 0
-        self.pool: Pool | None = None
-        self.live: Live | None = None
-        self.drawn = 0.0
+        self.finished = self.finished_earlier = 0
+        self.failures: list[TrialEvent] = []
+        self.screen: Live | None = None
+        self.last_drawn = 0.0
 
     # -- events -----------------------------------------------------------------------------------------------------
-    def say(self, line: str) -> None:
-        self.console.print(line, markup=False)
+    def line(self, text: str) -> None:
+        self.console.print(text, markup=False)
 
-    def finished(self, job: Job, result: dict[str, Any], seconds: float | None, where: str) -> None:
-        """`where`: empty for a trial of this run, before or elsewhere for one that was found finished."""
-        self.done += 1
-        name, score = score_of(result, self.metric)
-        if score is not None:
-            self.scores[job.trial.group].append(score)
-        if where == "before":
-            self.before += 1
+    def show_event(self, event: TrialEvent) -> None:
+        name = event.job.trial.name
+        if event.kind == EventKind.RETRY:
+            self.line(f"retrying {name}: {event.reason}")
             return
-        parts = [f"[{self.done + self.broken}/{self.total}] finished {job.trial.name}"]
-        parts += [] if score is None else [f"{name} {score:.4g}"]
-        parts += [] if seconds is None else [duration(seconds)]
-        parts += ["by another runner"] if where == "elsewhere" else []
-        self.say("  ".join(parts))
+        if event.kind == EventKind.FAILED:
+            self.failures.append(event)
+            self.line(f"{self.count()} failed   {name}  {event.reason}")
+            return
+        self.finished += 1
+        heading, score = score_of(event.result, self.metric)
+        if score is not None:
+            self.scores[event.job.trial.group].append(score)
+        if event.kind == EventKind.FINISHED_EARLIER:
+            self.finished_earlier += 1
+            return
+        parts = [f"{self.count()} finished {name}"]
+        parts += [] if score is None else [f"{heading} {score:.4g}"]
+        parts += [] if event.seconds is None else [duration(event.seconds)]
+        parts += ["by another runner"] if event.kind == EventKind.FINISHED_ELSEWHERE else []
+        self.line("  ".join(parts))
 
-    def failed(self, job: Job, reason: str) -> None:
-        self.broken += 1
-        self.say(f"[{self.done + self.broken}/{self.total}] failed   {job.trial.name}  {reason}")
+    def count(self) -> str:
+        return f"[{self.finished + len(self.failures)}/{self.total}]"
 
     # -- live view --------------------------------------------------------------------------------------------------
     @contextmanager
-    def show(self, pool: "Pool") -> Iterator[None]:
-        """While this lasts, a terminal shows the pool; elsewhere there are lines only."""
-        self.pool = pool
-        if self.before:
-            self.say(f"{self.before} of {self.total} trials are finished already")
-        if not self.console.is_terminal or self.before == self.total:
+    def live(self) -> Iterator[None]:
+        """While this lasts, a terminal shows a live table; elsewhere there are lines only."""
+        if self.finished_earlier:
+            self.line(f"{self.finished_earlier} of {self.total} trials are already finished")
+        if not self.console.is_terminal or self.finished_earlier == self.total:
             yield
             return
-        with Live(console=self.console, auto_refresh=False, transient=True) as self.live:
+        with Live(console=self.console, auto_refresh=False, transient=True) as self.screen:
             yield
-        self.live = None
+        self.screen = None
 
-    def refresh(self) -> None:
-        if self.live is not None and time.monotonic() - self.drawn > REFRESH:
-            self.drawn = time.monotonic()
-            self.live.update(self.view(), refresh=True)
+    def refresh(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Redraw the live table if it is time."""
+        if self.screen is not None and time.monotonic() - self.last_drawn > REFRESH:
+            self.last_drawn = time.monotonic()
+            self.screen.update(self.view(snapshot()), refresh=True)
 
-    def view(self) -> RenderableType:
-        """Overall progress, a line a slot, the ranking of the groups, and failures."""
-        assert self.pool is not None
-        parts: list[RenderableType] = [self.overall(), self.slots()]
+    def view(self, now: Snapshot) -> RenderableType:
+        """Overall progress, a line per worker, the ranking of the groups, and the last failures."""
+        parts: list[RenderableType] = [self.overall(now), self.workers(now.workers)]
         if self.scores:
             parts.append(self.ranking())
-        failures = [f"failed: {job.trial.name}: {reason}" for job, reason in self.pool.ledger.failures[-5:]]
+        failures = [f"failed: {event.job.trial.name}: {event.reason}" for event in self.failures[-5:]]
         parts += [Text(line, style="red", overflow="ellipsis", no_wrap=True) for line in failures]
         return Group(*parts)
 
-    def rank(self) -> None:
-        """Print the ranking, for good."""
+    def print_ranking(self) -> None:
         if len(self.names) > 1 and self.scores:
             self.console.print(self.ranking())
 
-    def overall(self) -> RenderableType:
-        assert self.pool is not None
-        left = self.pool.left()
+    def overall(self, now: Snapshot) -> RenderableType:
         row = Table.grid(padding=(0, 2))
-        words = [f"{self.done}/{self.total} trials"]
-        words += [f"{self.broken} failed"] if self.broken else []
-        words += [f"{len(self.pool.ledger.elsewhere)} with another runner"] if self.pool.ledger.elsewhere else []
-        words += [f"about {duration(left)} left"] if left is not None else []
-        row.add_row(ProgressBar(total=self.total, completed=self.done + self.broken, width=40), ", ".join(words))
+        words = [f"{self.finished}/{self.total} trials"]
+        words += [f"{len(self.failures)} failed"] if self.failures else []
+        words += [f"{now.elsewhere} with another runner"] if now.elsewhere else []
+        words += [f"about {duration(now.seconds_left)} left"] if now.seconds_left is not None else []
+        bar = ProgressBar(total=self.total, completed=self.finished + len(self.failures), width=40)
+        row.add_row(bar, ", ".join(words))
         return row
 
-    def slots(self) -> RenderableType:
-        assert self.pool is not None
+    def workers(self, rows: Sequence[WorkerRow]) -> RenderableType:
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("slot")
         table.add_column("trial", no_wrap=True, overflow="ellipsis", ratio=1)
-        for heading in ("done", "epoch", "loss", "val acc", "images/s", "MiB", "time"):
+        table.add_column("done", justify="right", no_wrap=True, overflow="ellipsis", max_width=24)
+        for heading in (*self.columns, "MiB", "time"):
             table.add_column(heading, justify="right")
-        for slot, run in self.pool.runs.items():
-            row = last_row(run.job.trial.folder) if run.job and run.job.protocol else {}
-            share, memory = row.get("progress"), run.worker.memory()
+        for row in rows:
+            share = row.metrics.get("progress")
             table.add_row(
-                str(slot).removeprefix("slot "),
-                Text(run.job.trial.name if run.job else "idle"),
-                f"{share:.0%}" if isinstance(share, int | float) else "",
-                *(number(row.get(key)) for key in ("epoch", "train/loss", "val/accuracy", "images_per_second")),
-                "" if memory is None else f"{memory:,}",
-                duration(time.monotonic() - run.since) if run.job else "",
+                row.slot.removeprefix("slot "),
+                Text(row.trial or "idle"),
+                Text(f"{share:.0%}" if isinstance(share, int | float) else row.stage),
+                *(number(row.metrics.get(key)) for key in self.columns.values()),
+                "" if row.memory is None else f"{row.memory:,}",
+                duration(row.seconds) if row.trial else "",
             )
         return table
 
     def ranking(self) -> RenderableType:
-        """Groups by their mean metric over what is finished."""
+        """Groups by their mean metric over finished trials, best first."""
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("group", no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column(self.metric, justify="right")
+        table.add_column(self.metric or "value", justify="right")
         table.add_column("sd", justify="right")
         table.add_column("n", justify="right")
-        ranked = sorted(self.scores.items(), key=lambda item: -statistics.fmean(item[1]))
+        sign = 1 if self.lower_is_better else -1
+        ranked = sorted(self.scores.items(), key=lambda item: sign * statistics.fmean(item[1]))
         for group, scores in ranked[:RANKED]:
             spread = f"{statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
             table.add_row(Text(self.names[group]), f"{statistics.fmean(scores):.4f}", spread, str(len(scores)))
         return table
 
 
-def score_of(result: dict[str, Any], metric: str) -> tuple[str, float | None]:
-    """The metric of a result, or else what its task returned, and what to call it; None where that is no number."""
+def is_lower_better(metric: str | None) -> bool:
+    """Whether a metric of this name is better when it is lower: a loss, an error, a perplexity, a duration, ..."""
+    words = re.split(r"[^a-z]+", (metric or "").lower())
+    return any(LOWER_IS_BETTER.fullmatch(word) for word in words)
+
+
+def score_of(result: dict[str, Any], metric: str | None) -> tuple[str, float | None]:
+    """Heading and score of a result: the metric, or else what its task returned; None where that is no number."""
     metrics = result.get("metrics")
-    if isinstance(metrics, dict) and metric in metrics:
-        name, value = metric, metrics[metric]
+    if metric is not None and isinstance(metrics, dict) and metric in metrics:
+        heading, value = metric, metrics[metric]
     else:
-        name, value = "value", result.get("value")
-    return name, float(value) if isinstance(value, int | float) else None
+        heading, value = "value", result.get("value")
+    return heading, float(value) if isinstance(value, int | float) else None
 
 
 def group_names(jobs: Sequence[Job]) -> dict[str, str]:
-    """What to call each group: the words that the names of all its trials begin with."""
-    words: dict[str, list[str]] = {}
+    """A name for each group: the words that the names of all its trials begin with."""
+    common: dict[str, list[str]] = {}
     for job in jobs:
-        own = re.split(r"([ -])", job.trial.name)
-        known = words.setdefault(job.trial.group, own)
-        words[job.trial.group] = [
-            a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, own, strict=False))
-        ]
+        words = re.split(r"([ -])", job.trial.name)
+        pairs = zip(common.get(job.trial.group, words), words, strict=False)
+        common[job.trial.group] = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     first = {job.trial.group: job.trial.name for job in reversed(jobs)}
-    return {group: "".join(common).rstrip(" -") or first[group] for group, common in words.items()}
+    return {group: "".join(words).rstrip(" -") or first[group] for group, words in common.items()}
 
 
 def number(value: Any) -> str:

@@ -4,7 +4,7 @@ A named sweep is one YAML file, a union of grids:
 
     title: What alpha costs and gains        # what the plan and the report call it
     answers: Does the best alpha depend on the rate?
-    baseline: regularizer=none               # for the report; the sweeper only hands it on
+    baseline: regularizer=none               # for the report
     name: alpha                              # the experiment, where it is not the file's name
     overrides: {schedule.epochs: 5}          # of every grid that does not say otherwise
     repeat: 3                                # seeds 0, 1, 2; or {seed: 3}, or {seed: [4, 7]}
@@ -26,8 +26,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from rdrop_exp.config.schema import nearest
-from rdrop_exp.launch.overrides import Factor, Reader, SweepError, plain_key, value_of
+from rdrop_exp.launch.errors import SweepError, suggestion
+from rdrop_exp.launch.overrides import Factor, Reader, plain_key, value_of
 
 TEXTS = ("title", "answers", "baseline", "name")
 PARTS = ("overrides", "together", "repeat")
@@ -50,7 +50,7 @@ def read_sweep(reader: Reader, folder: str, name: str) -> Sweep:
     """The sweep of that name; `SweepError` where there is none, or one that cannot be read."""
     path = Path(folder) / f"{name}.yaml"
     if not path.is_file():
-        raise SweepError(f"sweep={name} is not a sweep of {folder}{nearest(name, names(folder))}")
+        raise SweepError(f"sweep={name} is not a sweep in {folder}{suggestion(name, names(folder))}")
     content = load(path)
     check_keys(content, (*TEXTS, *PARTS, "grids"), str(path))
     entries = content.get("grids") or [{}]
@@ -59,33 +59,33 @@ def read_sweep(reader: Reader, folder: str, name: str) -> Sweep:
     for entry in entries:
         check_keys(entry, PARTS, f"a grid of {path}")
     texts = {key: content[key] for key in TEXTS if content.get(key) is not None}
-    return Sweep(name, texts, [grid(reader, content, entry, str(path)) for entry in entries])
+    return Sweep(name, texts, [read_grid(reader, content, entry, str(path)) for entry in entries])
 
 
-def grid(reader: Reader, common: dict[str, Any], own: dict[str, Any], where: str) -> Grid:
-    """One grid: its own factors, then those of the file's top level whose keys it does not have."""
-    found: Grid = []
-    for part in (own, common):
+def read_grid(reader: Reader, common: dict[str, Any], entry: dict[str, Any], where: str) -> Grid:
+    """One grid: the factors of its entry, then those of the file's top level for other keys."""
+    grid: Grid = []
+    for part in (entry, common):
         try:
             factors = read_factors(reader, part)
         except (AttributeError, TypeError):
             raise SweepError(f"{where}: overrides must be a mapping, together a list of mappings") from None
-        for new in factors:
-            clash = {key for factor in found for key in factor.keys} & set(new.keys)
-            if clash and part is own:
-                raise SweepError(f"{where}: one grid sets {sorted(clash)[0]} twice")
-            if not clash:
-                found.append(new)
-    return found
+        for factor in factors:
+            repeated = {key for earlier in grid for key in earlier.keys} & set(factor.keys)
+            if repeated and part is entry:
+                raise SweepError(f"{where}: one grid sets {sorted(repeated)[0]} twice")
+            if not repeated:
+                grid.append(factor)
+    return grid
 
 
 def read_factors(reader: Reader, part: dict[str, Any]) -> list[Factor]:
-    found = [reader.values(key, value) for key, value in (part.get("overrides") or {}).items()]
-    found += [paired(reader, mapping) for mapping in part.get("together") or []]
+    factors = [reader.values(key, value) for key, value in (part.get("overrides") or {}).items()]
+    factors += [paired(reader, mapping) for mapping in part.get("together") or []]
     repeat = part.get("repeat") or {}
     for key, seeds in (repeat if isinstance(repeat, dict) else {reader.seed_key: repeat}).items():
-        found.append(reader.values(key, list(range(seeds)) if isinstance(seeds, int) else seeds))
-    return found
+        factors.append(reader.values(key, list(range(seeds)) if isinstance(seeds, int) else seeds))
+    return factors
 
 
 def paired(reader: Reader, mapping: dict[str, Any]) -> Factor:
@@ -93,7 +93,7 @@ def paired(reader: Reader, mapping: dict[str, Any]) -> Factor:
     columns = [reader.values(key, value) for key, value in mapping.items()]
     if len({len(column.rows) for column in columns}) != 1:
         counts = ", ".join(f"{column.keys[0]} has {len(column.rows)}" for column in columns)
-        raise SweepError(f"values that move together must be equally many, but {counts}")
+        raise SweepError(f"lists under together must have equal lengths, but {counts}")
     rows = [tuple(text for row in rows for text in row) for rows in zip(*(c.rows for c in columns), strict=True)]
     return Factor(tuple(key for column in columns for key in column.keys), tuple(rows))
 
@@ -101,8 +101,8 @@ def paired(reader: Reader, mapping: dict[str, Any]) -> Factor:
 def combine(sweep: Sweep, factors: list[Factor]) -> list[Grid]:
     """The sweep's grids with the command line's own factors, of one key each.
 
-    A key that no grid has multiplies them all. A key that grids have is narrowed: where every value given is one of
-    theirs, a grid keeps only those rows, and goes where none is left; any other value replaces those of every grid.
+    A key that no grid has multiplies them all. A key that grids have is narrowed: if every given value is one of
+    theirs, a grid keeps only those rows, and is removed if none is left; any other value replaces those of every grid.
     """
     grids = list(sweep.grids)
     texts = [text for grid in grids for factor in grid for row in factor.rows for text in row]
@@ -114,7 +114,7 @@ def combine(sweep: Sweep, factors: list[Factor]) -> list[Grid]:
         grids = [grid for grid in narrowed if grid is not None]
     if not grids:
         together = ", ".join(",".join(row[0] for row in given.rows) for given in factors)
-        raise SweepError(f"no grid of sweep={sweep.name} has all of {together}")
+        raise SweepError(f"no grid of sweep={sweep.name} combines {together}")
     return grids
 
 
@@ -134,18 +134,18 @@ def apply(grid: Grid, key: str, given: Factor, wanted: set[str] | None) -> Grid 
             new.append(given)
         else:
             others = " and ".join(k for k in factor.keys if k != key)
-            raise SweepError(f"{given.rows[0][0]} is none of the values that the sweep pairs with {others}")
+            raise SweepError(f"{given.rows[0][0]} is not one of the values that the sweep pairs with {others}")
     return new if any(key in factor.keys for factor in grid) else [*new, given]
 
 
 def combinations(grids: list[Grid]) -> list[tuple[str, ...]]:
-    """Every trial of a union of grids, as overrides; of equals the first."""
-    found = (
+    """Every trial of a union of grids, as overrides, without repetitions."""
+    rows_of_trials = (
         tuple(text for row in rows for text in row)
         for grid in grids
         for rows in itertools.product(*(factor.rows for factor in grid))
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(rows_of_trials))
 
 
 def names(folder: str) -> list[str]:
@@ -172,4 +172,4 @@ def load(path: Path) -> dict[str, Any]:
 def check_keys(mapping: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
     for key in mapping:
         if key not in allowed:
-            raise SweepError(f"{key} is not a key of {where}{nearest(str(key), allowed)}")
+            raise SweepError(f"{key} is not a key of {where}{suggestion(str(key), allowed)}")

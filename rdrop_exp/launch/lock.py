@@ -1,7 +1,8 @@
 """One trial, one process: a locked file in the trial's folder says who runs it.
 
-The kernel releases the lock when its holder dies, however it dies, so on one machine, and on NFS version 4, a lock is
-never stale and is taken over simply by asking again. The pid and host written inside are for people only.
+The kernel releases the lock when its holder dies, by whatever cause, so on one machine, and on NFS version 4, a lock is
+never stale and is taken over by acquiring it again. The pid and host written inside are for people only. A symbolic
+link in its place is refused (OSError): truncating its target would destroy a file.
 """
 
 import contextlib
@@ -14,18 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NAME = "claim"
-_held: set[int] = set()  # descriptors of the locks of this process
+_descriptors: set[int] = set()  # of the locks of this process
 
 
 @contextlib.contextmanager
 def lock(folder: str | os.PathLike[str]) -> Iterator[bool]:
     """Whether this process may run the trial in `folder`: False while a live process, or an outer lock, holds it.
 
-    Makes the folder. The lock lasts until the `with` block ends or the process dies.
+    Creates the folder. The lock lasts until the `with` block ends or the process dies.
     """
     os.makedirs(folder, exist_ok=True)
-    descriptor = os.open(Path(folder) / NAME, os.O_RDWR | os.O_CREAT, 0o666)
-    _held.add(descriptor)
+    descriptor = os.open(Path(folder) / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    _descriptors.add(descriptor)
     try:
         acquired = _acquire(descriptor)
         if acquired:
@@ -33,15 +34,15 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[bool]:
             os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
         yield acquired
     finally:
-        if descriptor in _held:
-            _held.discard(descriptor)
+        if descriptor in _descriptors:
+            _descriptors.discard(descriptor)
             os.close(descriptor)
 
 
 def is_locked(folder: str | os.PathLike[str]) -> bool:
     """Whether some process runs the trial in `folder` at this moment."""
     try:
-        descriptor = os.open(Path(folder) / NAME, os.O_RDWR)
+        descriptor = os.open(Path(folder) / NAME, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
@@ -51,7 +52,7 @@ def is_locked(folder: str | os.PathLike[str]) -> bool:
 
 
 def _acquire(descriptor: int) -> bool:
-    """Take the lock, unless it is taken; those who only look share it for microseconds, and are waited for."""
+    """Take the lock, unless another holds it; `is_locked` shares it for microseconds, which is waited out."""
     for _ in range(1000):
         if _try(descriptor, fcntl.LOCK_EX):
             return True
@@ -70,11 +71,11 @@ def _try(descriptor: int, operation: int) -> bool:
     return True
 
 
-def _forget() -> None:
-    """In a forked child: let go, or a data loader that outlives its killed trial would keep the lock."""
-    for descriptor in _held:
+def _release_in_child() -> None:
+    """Without it a forked data loader that outlives its killed trial would keep the lock."""
+    for descriptor in _descriptors:
         os.close(descriptor)
-    _held.clear()
+    _descriptors.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_release_in_child)

@@ -7,18 +7,14 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
-from hydra.errors import CompactHydraException, HydraException
+from hydra.errors import HydraException
 
-from rdrop_exp.config.schema import OptionError
-
-
-class SweepError(CompactHydraException, OptionError):
-    """A sweep that cannot be planned; the message is one sentence for the user, and nothing was started."""
+from rdrop_exp.launch.errors import SweepError
 
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """Rows of overrides, each `key=value` in Hydra's grammar, of which a trial takes one row."""
+    """Rows of overrides, each `key=value` in Hydra's grammar; a trial takes one row."""
 
     keys: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -42,9 +38,9 @@ class Reader:
         except SweepError:
             raise
         except HydraException as error:
-            raise SweepError(f"{line} is not Hydra's grammar: {' '.join(str(error).split())}") from None
+            raise SweepError(f"{line} cannot be parsed: {' '.join(str(error).split())}") from None
         if not texts:
-            raise SweepError(f"{line} stands for no value at all")
+            raise SweepError(f"{line} has no values")
         return Factor((plain_key(line),), tuple((text,) for text in texts))
 
     def _texts(self, line: str, override: Override) -> list[str]:
@@ -52,7 +48,7 @@ class Reader:
         if not override.is_sweep_override():
             return [f"{key}={override.get_value_element_as_str()}" if "=" in line else line]
         if not override.is_discrete_sweep():
-            raise SweepError(f"{line} is an interval, without a list of values: use choice() or range()")
+            raise SweepError(f"{line} is an interval and cannot be enumerated: use choice() or range()")
         value = override.value()
         if isinstance(value, RangeSweep):  # 0.1 + 0.1 + 0.1 must be 0.3
             value.start, value.stop, value.step = map(exact, (value.start, value.stop, value.step))
@@ -64,7 +60,7 @@ class Reader:
             return self.factor(f"{key}={value if isinstance(value, str) else in_grammar(value)}")
         rows = [row for each in value for row in self.factor(f"{key}={in_grammar(each)}").rows]
         if not rows:
-            raise SweepError(f"{key}=[] stands for no value at all")
+            raise SweepError(f"{key}=[] has no values")
         return Factor((plain_key(key),), tuple(rows))
 
 

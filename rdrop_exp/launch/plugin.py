@@ -1,11 +1,13 @@
 """What Hydra's plugin scan finds: wheels install this file as hydra_plugins/rdrop_exp_launch.py."""
 
-from rdrop_exp.launch import launcher, sweeper
+from rdrop_exp.launch import launcher, options, sweeper
+
+options.store()
 
 
-class GridSweeper(sweeper.GridSweeper):
-    """hydra/sweeper: grid."""
+class UnionSweeper(sweeper.UnionSweeper):
+    """hydra/sweeper: union."""
 
 
-class SlotsLauncher(launcher.SlotsLauncher):
-    """hydra/launcher: slots."""
+class RunnerLauncher(launcher.RunnerLauncher):
+    """hydra/launcher: runner."""

@@ -1,28 +1,24 @@
-"""The runner's loop: gives trials to slots, survives whatever they die of, and stops without losing work."""
+"""Workers on slots: gives them trials, waits for what becomes of these, and stops without losing work."""
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import Any
+from typing import IO, Any
 
 from rdrop_exp.launch.devices import Slot, free_memory
-from rdrop_exp.launch.display import Board
-from rdrop_exp.launch.eta import remaining
-from rdrop_exp.launch.plan import Job
+from rdrop_exp.launch.options import RunnerConf
 from rdrop_exp.launch.process import Worker
-from rdrop_exp.launch.queue import Ledger
+from rdrop_exp.launch.sweep_plan import Job
+from rdrop_exp.launch.worker import MessageKind
 
-TICK = 0.2  # seconds between looks at what sends no message: deaths, time-outs, other runners
+TICK = 0.2  # seconds between checks for what sends no message: deaths, time-outs, other runners
 NEVER = float("inf")
 
 
 @dataclass(slots=True)
-class Run:
+class Assignment:
     """One slot's worker and the trial that it runs."""
 
     worker: Worker
@@ -33,162 +29,144 @@ class Run:
     kill_at: float = NEVER
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How an attempt at a trial ended: as its worker says, or DIED, or NOT_STARTED where the worker never was ready."""
+
+    kind: MessageKind
+    job: Job
+    reason: str = ""
+    pickled: bytes | None = None
+    """The job's return."""
+    seconds: float = 0.0
+    final: bool = False
+    """Whether a retry is pointless."""
+
+
 class Pool:
-    """Runs the trials of a ledger on slots, a worker process each."""
+    """Runs trials on slots, a worker process each."""
 
-    def __init__(self, ledger: Ledger, slots: list[Slot], options: Any, setup: str, board: Board) -> None:
-        self.ledger, self.slots, self.options, self.setup, self.board = ledger, slots, options, setup, board
-        self.runs: dict[Slot, Run] = {}
-        self.signals: list[int] = []
-        self.waiting: dict[Slot, float] = {}  # for memory, until the next look
+    def __init__(self, slots: list[Slot], options: RunnerConf, setup: IO[bytes], say: Callable[[str], None]) -> None:
+        """`say` shows a line to the user."""
+        self.slots, self.options, self.setup, self.say = slots, options, setup, say
+        self.assignments: dict[Slot, Assignment] = {}
+        self.check_memory_at: dict[Slot, float] = {}
         self.last_start = -NEVER
-        self.stillborn = 0
-
-    def run(self) -> None:
-        """Run everything that is not finished; returns early, workers stopped, after a signal or with fail_fast."""
-        with self.handlers(), self.board.show(self):
-            try:
-                while self.ledger.missing and not self.stopping:
-                    self.assign()
-                    self.listen()
-                    self.ledger.look_elsewhere()
-                    self.board.refresh()
-                self.wind_down()
-            finally:
-                for run in self.runs.values():
-                    run.worker.close()
+        self.failed_starts = 0
 
     @property
-    def stopping(self) -> bool:
-        return bool(self.signals) or bool(self.options.fail_fast and self.ledger.failures)
+    def running(self) -> list[Assignment]:
+        return [assignment for assignment in self.assignments.values() if assignment.job]
 
     # -- giving trials to slots -------------------------------------------------------------------------------------
-    def assign(self) -> None:
-        """Give each free slot a trial."""
+    def assign(self, waiting: Callable[[], bool], next_job: Callable[[], Job | None]) -> None:
+        """Give each free slot a trial, while some are waiting."""
         for slot in self.slots:
-            run = self.runs.get(slot)
-            free = self.room(slot) if run is None else not (run.job or run.ending)
-            job = self.ledger.next() if free and self.ledger.queue else None
+            if not waiting():
+                return
+            current = self.assignments.get(slot)
+            free = self.may_start(slot) if current is None else not (current.job or current.ending)
+            job = next_job() if free else None
             if job is None:
                 continue
-            if run is None:
-                run = self.runs[slot] = Run(Worker(slot, self.setup))
+            if current is None:
+                current = self.assignments[slot] = Assignment(Worker(slot, self.setup))
                 self.last_start = time.monotonic()
-            run.job, run.since = job, time.monotonic()
-            run.worker.send((job.index, job.overrides, os.path.join(job.trial.folder, "log.txt")))
+            current.job, current.since = job, time.monotonic()
+            current.worker.send((job.index, job.overrides, os.path.join(job.trial.folder, "log.txt")))
 
-    def room(self, slot: Slot) -> bool:
-        """Whether a worker may be started there now: not all at once, and not on a GPU that is full."""
+    def may_start(self, slot: Slot) -> bool:
+        """Whether a worker may be started there now: not all at once, and not on a GPU without memory."""
         now, wanted = time.monotonic(), self.options.min_free_memory
-        if now - self.last_start < self.options.stagger or now < self.waiting.get(slot, -NEVER):
+        if now - self.last_start < self.options.stagger or now < self.check_memory_at.get(slot, -NEVER):
             return False
-        free = free_memory(slot.gpu) if slot.gpu is not None and wanted and self.ledger.queue else None
+        free = free_memory(slot.gpu) if slot.gpu is not None and wanted else None
         if free is None or free >= wanted:
             return True
-        if slot not in self.waiting:
-            self.board.say(f"{slot} waits for memory: {free} MiB are free, hydra.launcher.min_free_memory={wanted}")
-        self.waiting[slot] = now + 5.0
+        if slot not in self.check_memory_at:
+            self.say(f"{slot} is waiting for memory: {free} MiB free, hydra.launcher.min_free_memory={wanted}")
+        self.check_memory_at[slot] = now + 5.0
         return False
 
     # -- what becomes of them ---------------------------------------------------------------------------------------
-    def listen(self) -> None:
-        """Wait a moment for messages; then look for what sends none."""
-        workers = [run.worker for run in self.runs.values()]
+    def listen(self) -> list[Report]:
+        """Wait a moment for messages, check what sends none, and return how attempts have ended."""
+        workers = [assignment.worker for assignment in self.assignments.values()]
         connections = [w.connection for w in workers if not w.connection.closed and w.alive()]
         if connections:
             wait(connections, TICK)
         else:
             time.sleep(TICK)
-        for slot, run in list(self.runs.items()):
-            alive = run.worker.alive()  # before receiving: what it sent last is still there when it is dead
-            while (message := run.worker.receive()) is not None:
-                self.hear(run, message)
+        reports: list[Report | None] = []
+        for slot, assignment in list(self.assignments.items()):
+            worker, timeout = assignment.worker, self.options.timeout or NEVER
+            alive = worker.alive()  # before receiving: a dead worker's last message can still be read
+            while (message := worker.receive()) is not None:
+                reports.append(self.handle_message(assignment, message))
             if not alive:
-                del self.runs[slot]
-                self.bury(run)
-            elif time.monotonic() > run.kill_at:
-                run.worker.kill()
-            elif run.job and not run.ending and time.monotonic() - run.since > (self.options.timeout or NEVER):
-                self.end(run, f"it ran past hydra.launcher.timeout={self.options.timeout:g} seconds")
+                del self.assignments[slot]
+                reports.append(self.handle_exit(assignment))
+            elif time.monotonic() > assignment.kill_at:
+                worker.kill()
+            elif assignment.job and not assignment.ending and time.monotonic() - assignment.since > timeout:
+                self.end(assignment, f"timed out after hydra.launcher.timeout={timeout:g} seconds")
+        return [report for report in reports if report is not None]
 
-    def hear(self, run: Run, message: dict[str, Any]) -> None:
+    def handle_message(self, assignment: Assignment, message: dict[str, Any]) -> Report | None:
         """A worker is ready, or its trial has returned, raised or been stopped."""
-        if message["kind"] == "ready":
-            run.worker.ready, self.stillborn, run.since = True, 0, time.monotonic()
-            return
-        job, run.job = run.job, None
+        if message["kind"] == MessageKind.READY:
+            assignment.worker.ready, self.failed_starts, assignment.since = True, 0, time.monotonic()
+            return None
+        job, assignment.job = assignment.job, None
         assert job is not None
-        if message["kind"] == "returned":
-            self.ledger.returned(job, message["pickled"], time.monotonic() - run.since)
-            return
-        reason = run.ending or message["reason"]
-        run.ending = run.ending or "failed"  # such a worker ends by itself
-        run.kill_at = min(run.kill_at, time.monotonic() + self.options.grace)
+        if message["kind"] == MessageKind.RETURNED:
+            seconds = time.monotonic() - assignment.since
+            return Report(message["kind"], job, pickled=message["pickled"], seconds=seconds)
+        reason = assignment.ending or message["reason"]
+        assignment.ending = assignment.ending or "failed"  # such a worker ends by itself
+        assignment.kill_at = min(assignment.kill_at, time.monotonic() + self.options.grace)
         if message.get("memory") and message["accumulate"]:
             key, doubled = self.options.accumulate_key, 2 * int(message["accumulate"])
             job.overrides = [o for o in job.overrides if o.lstrip("+").partition("=")[0] != key] + [f"{key}={doubled}"]
-            reason = f"{reason} (tried with {key}={message['accumulate']})"
-        self.failed(job, reason, message.get("pickled"), bool(message.get("option")))
+            reason = f"{reason} (with {key}={message['accumulate']})"
+        return Report(message["kind"], job, reason, message.get("pickled"), final=bool(message.get("option")))
 
-    def bury(self, run: Run) -> None:
-        """A worker has died; if that was in the middle of a trial, the trial has failed."""
-        words, death = run.worker.last_words(), run.worker.death()
-        run.worker.close()  # and whatever it left behind
-        if run.job is None:
-            return
-        unborn = not run.worker.ready and run.worker.process.returncode > 0 and not run.ending
-        if unborn:
-            self.stillborn += 1
-            self.ledger.queue.append(run.job)
-            if self.stillborn >= 2:
-                raise RuntimeError(f"workers cannot start: {words or death}")
-            return
-        self.failed(run.job, run.ending or ": ".join([death, *words.splitlines()[-1:]]))
-
-    def failed(self, job: Job, reason: str, blob: bytes | None = None, final: bool = False) -> None:
-        """Hand a failure to the ledger, unless the trial did finish, or was stopped because everything stops."""
-        if self.ledger.has_finished(job):
-            self.ledger.found(job, "")
-        elif not self.stopping:
-            self.ledger.failed(job, reason, blob, final)
+    def handle_exit(self, assignment: Assignment) -> Report | None:
+        """A worker has ended; if that was in the middle of a trial, the attempt has failed."""
+        worker, job = assignment.worker, assignment.job
+        printed, cause = worker.printed(), worker.cause_of_exit()
+        worker.close()  # and whatever it left behind
+        if job is None:
+            return None
+        if not worker.ready and worker.process.returncode > 0 and not assignment.ending:
+            self.failed_starts += 1
+            if self.failed_starts >= 2:
+                raise RuntimeError(f"workers cannot start: {printed or cause}")
+            return Report(MessageKind.NOT_STARTED, job)
+        reason = assignment.ending or ": ".join([cause, *printed.splitlines()[-1:]])
+        return Report(MessageKind.DIED, job, reason)
 
     # -- stopping ---------------------------------------------------------------------------------------------------
-    @contextmanager
-    def handlers(self) -> Iterator[None]:
-        """Collect SIGINT and SIGTERM instead of dying of them (where this is the main thread)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, lambda n, _: self.signals.append(n)) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def end(self, run: Run, why: str) -> None:
+    def end(self, assignment: Assignment, why: str) -> None:
         """Ask a worker to checkpoint and end; it is killed after the grace period."""
-        run.ending, run.kill_at = why, time.monotonic() + self.options.grace
-        run.worker.stop()
+        assignment.ending, assignment.kill_at = why, time.monotonic() + self.options.grace
+        assignment.worker.stop()
 
-    def wind_down(self) -> None:
-        """Stop what runs and let idle workers go; a second signal kills."""
-        if any(run.job for run in self.runs.values()):
-            self.board.say("stopping: running trials save their checkpoints; Ctrl-C again stops them at once")
-        for run in self.runs.values():
-            if run.job and not run.ending:
-                self.end(run, "stopped")
-            elif not run.job:
-                run.ending, run.kill_at = "done", min(run.kill_at, time.monotonic() + self.options.grace)
-                run.worker.dismiss()
-        while self.runs:
-            for run in self.runs.values() if len(self.signals) > 1 else ():
-                run.kill_at = 0.0
-            self.listen()
-            self.board.refresh()
+    def end_all(self) -> None:
+        """Stop running trials with a checkpoint, and let idle workers go."""
+        for assignment in self.assignments.values():
+            if assignment.job and not assignment.ending:
+                self.end(assignment, "stopped")
+            elif not assignment.job:
+                deadline = time.monotonic() + self.options.grace
+                assignment.ending, assignment.kill_at = "done", min(assignment.kill_at, deadline)
+                assignment.worker.dismiss()
 
-    def left(self) -> float | None:
-        """Expected seconds until all is done."""
-        jobs = [*(run.job for run in self.runs.values() if run.job), *self.ledger.queue]
-        return self.ledger.estimate.total([(job.trial, remaining(job)) for job in jobs], len(self.slots))
+    def kill_all(self) -> None:
+        """Kill every worker at the next `listen`."""
+        for assignment in self.assignments.values():
+            assignment.kill_at = 0.0
+
+    def close(self) -> None:
+        for assignment in self.assignments.values():
+            assignment.worker.close()

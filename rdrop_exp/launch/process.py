@@ -13,7 +13,7 @@ import sys
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rdrop_exp.launch.devices import Slot
 
@@ -23,16 +23,16 @@ CODE = "import sys; sys.path[:] = {path!r}; from rdrop_exp.launch.worker import 
 class Worker:
     """A worker process, seen from the runner."""
 
-    def __init__(self, slot: Slot, setup: str) -> None:
-        """Start it; `setup` is the file that `write_setup` made."""
+    def __init__(self, slot: Slot, setup: IO[bytes]) -> None:
+        """Start it; `setup` is the file of `write_setup`."""
         ours, theirs = socket.socketpair()
         self.slot = slot
         self.output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        code = CODE.format(path=sys.path, arguments=f"{theirs.fileno()}, {os.getpid()}, {setup!r}")
+        code = CODE.format(path=sys.path, arguments=f"{theirs.fileno()}, {os.getpid()}, {setup.fileno()}")
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, f"rdrop-worker-{slot.index}"],
             env={**os.environ, **slot.environment()},
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), setup.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=subprocess.STDOUT,
@@ -43,12 +43,12 @@ class Worker:
         self.ready = False
 
     def send(self, message: tuple[Any, ...]) -> None:
-        """Hand over a trial; a worker that is dead is noticed by `alive`."""
+        """Hand over a trial; `alive` notices if the worker is dead."""
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
     def receive(self) -> Any:
-        """Its next message, or None where there is none yet, or none any more."""
+        """Its next message, or None if there is none."""
         try:
             return self.connection.recv() if self.connection.poll() else None
         except (EOFError, OSError, pickle.UnpicklingError):
@@ -73,13 +73,13 @@ class Worker:
         self.process.wait()
 
     def close(self) -> None:
-        """End it, and let go of what it held."""
+        """End it and release its resources."""
         self.kill()
         self.connection.close()
         self.output.close()
 
-    def last_words(self) -> str:
-        """What it wrote outside of trials."""
+    def printed(self) -> str:
+        """What it printed outside of trials."""
         self.output.seek(0)
         return self.output.read().decode(errors="replace").strip()
 
@@ -91,21 +91,22 @@ class Worker:
             return None
         return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
-    def death(self) -> str:
-        """Why it is gone, for people."""
+    def cause_of_exit(self) -> str:
+        """Why it ended, for people."""
         code = self.process.wait()
         if code >= 0:
-            return f"its process ended with exit code {code}"
-        hint = ", by hand or for want of memory" if code == -signal.SIGKILL else ""
-        return f"its process was killed by {signal.Signals(-code).name}{hint}"
+            return f"process exited with code {code}"
+        hint = " (possibly out of memory)" if code == -signal.SIGKILL else ""
+        return f"process killed by {signal.Signals(-code).name}{hint}"
 
 
-def write_setup(context: Any, task: Any, master: Any, accumulate_key: str | None) -> str:
-    """A file with what every worker needs to run Hydra jobs; the caller deletes it."""
+def write_setup(context: Any, task: Any, master: Any, accumulate_key: str | None) -> IO[bytes]:
+    """An unnamed file with what every worker needs to run Hydra jobs; it goes when the last process closes it."""
     import cloudpickle
     from hydra.core.singleton import Singleton
 
-    what = {"context": context, "task": task, "master": master, "singletons": Singleton.get_state()}
-    with tempfile.NamedTemporaryFile(prefix="rdrop-setup-", delete=False) as file:
-        pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": cloudpickle.dumps(what)}, file)
-    return file.name
+    state = {"context": context, "task": task, "master": master, "singletons": Singleton.get_state()}
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the runner
+    pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": cloudpickle.dumps(state)}, file)
+    file.flush()
+    return file

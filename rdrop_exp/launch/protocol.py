@@ -1,10 +1,11 @@
-"""A trial as files in its folder: finished or not, how far, with what result; and a task that follows the protocol."""
+"""A trial as files in its folder: its status, progress and result; and a task that follows the protocol."""
 
 import contextlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+class Status(StrEnum):
+    """What result.json says of a trial."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
 def read_result(folder: str | Path) -> dict[str, Any]:
-    """What result.json holds; empty where there is none that can be read."""
+    """The content of result.json; empty if there is none or it is damaged."""
     try:
         result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -25,9 +33,9 @@ def read_result(folder: str | Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path, mode: str = "w", previous: Path | None = None) -> Iterator[IO[Any]]:
-    """A file that takes the place of `path` once the block has ended well: it is there whole, or not at all.
+    """A file that replaces `path` when the block has ended without an error: never half written.
 
-    What was there before is kept as `previous`.
+    The old file is kept as `previous`.
     """
     partial = path.with_name(path.name + ".partial")
     with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
@@ -58,7 +66,7 @@ def write_result(folder: str | Path, result: dict[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: other libraries' numbers become floats, what else it cannot hold its text."""
+    """`value` as JSON can hold it: numbers of other libraries become floats, other objects their text."""
     try:
         text = json.dumps(value, default=lambda v: float(v) if hasattr(v, "__float__") else str(v))
     except (TypeError, ValueError):
@@ -67,7 +75,7 @@ def plain(value: Any) -> Any:
 
 
 def written(folder: str | Path) -> float:
-    """When result.json was written, in seconds of the epoch; 0 where there is none."""
+    """Time of the last write of result.json, in seconds of the epoch; 0 if there is none."""
     try:
         return os.path.getmtime(Path(folder) / "result.json")
     except OSError:
@@ -75,7 +83,7 @@ def written(folder: str | Path) -> float:
 
 
 def finished(folder: str | Path) -> bool:
-    return read_result(folder).get("status") == "finished"
+    return read_result(folder).get("status") == Status.FINISHED
 
 
 def started(folder: str | Path) -> bool:
@@ -83,7 +91,7 @@ def started(folder: str | Path) -> bool:
 
 
 def last_row(folder: str | Path) -> dict[str, Any]:
-    """The last complete row of metrics.jsonl; empty where there is none."""
+    """The last complete row of metrics.jsonl; empty if there is none."""
     try:
         with open(Path(folder) / "metrics.jsonl", "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
@@ -95,12 +103,12 @@ def last_row(folder: str | Path) -> dict[str, Any]:
 
 
 def value_of(result: dict[str, Any]) -> Any:
-    """What a finished trial stands for as a job's return value: what its task returned, or else its metrics."""
+    """A finished trial as a job's return value: what its task returned, or else its metrics."""
     return result.get("value", result.get("metrics"))
 
 
 class Once:
-    """A task that locks its folder, is skipped where finished, and leaves a result.json.
+    """A task that locks its folder, is skipped if finished, and leaves a result.json.
 
     Wraps the tasks of applications that know nothing of the protocol; the folder is Hydra's runtime output directory.
     """
@@ -122,6 +130,6 @@ class Once:
             start = time.monotonic()
             value = self.task(cfg)
             if not finished(folder):
-                result = {"status": "finished", "value": plain(value), "seconds": time.monotonic() - start}
+                result = {"status": Status.FINISHED, "value": plain(value), "seconds": time.monotonic() - start}
                 write_result(folder, result)
             return value

@@ -1,6 +1,6 @@
 """What a worker process runs: one trial after another, with everything imported once.
 
-Its output goes to the log.txt of the trial it runs; it is told to stop when the runner dies, however that dies.
+Its output goes to the log.txt of the trial it runs. It is stopped when the runner dies, by whatever cause.
 """
 
 import contextlib
@@ -14,20 +14,36 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from enum import StrEnum
 from multiprocessing.connection import Connection
 from typing import Any
+
+
+class MessageKind(StrEnum):
+    """What a worker says, and what the runner finds out where it no longer can."""
+
+    READY = "ready"
+    RETURNED = "returned"
+    RAISED = "raised"
+    STOPPED = "stopped"
+    DIED = "died"
+    NOT_STARTED = "not started"
+
 
 OUT_OF_MEMORY = ("out of memory", "outofmemory", "memoryerror", "can't allocate memory")
 
 
-def main(descriptor: int, runner: int, setup: str) -> None:
-    """The worker: receive (index, overrides, log) and answer with a report, until the runner closes the pipe."""
+def main(descriptor: int, runner: int, setup: int) -> None:
+    """The worker: receive (index, overrides, log) and answer with a message, until the runner closes the pipe.
+
+    `setup` is the descriptor of the file of `process.write_setup`, which all workers share.
+    """
     signal.signal(signal.SIGTERM, terminate)
     die_with(runner)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     connection = Connection(descriptor)
-    with open(setup, "rb") as file:
-        common = pickle.load(file)
+    common = pickle.loads(os.pread(setup, os.fstat(setup).st_size, 0))
+    os.close(setup)
     sys.argv = common["argv"]
     from hydra.core.singleton import Singleton
     from hydra.core.utils import setup_globals
@@ -35,32 +51,34 @@ def main(descriptor: int, runner: int, setup: str) -> None:
     state = pickle.loads(common["pickled"])
     setup_globals()
     Singleton.set_state(state["singletons"])
-    connection.send({"kind": "ready"})
+    connection.send({"kind": MessageKind.READY})
     while True:
         try:
             index, overrides, log = connection.recv()
         except EOFError:
             return
         with output_to(log):
-            report = run(state, index, overrides, common["accumulate_key"])
+            message = run(state, index, overrides, common["accumulate_key"])
         with contextlib.suppress(BrokenPipeError):
-            connection.send(report)
-        if report["kind"] != "returned":
+            connection.send(message)
+        if message["kind"] != MessageKind.RETURNED:
             return  # a failure may leave a GPU or memory in any state: the next trial gets a new process
 
 
 def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key: str | None) -> dict[str, Any]:
-    """Run one Hydra job, and report it: kind is returned, raised or stopped."""
+    """Run one Hydra job, and say how it ended: kind is RETURNED, RAISED or STOPPED."""
     from hydra.core.utils import JobStatus, run_job
     from omegaconf import OmegaConf, open_dict
 
+    from rdrop_exp.launch.hydra_private import outcome
+
     print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {' '.join(overrides)}")
-    report: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     try:
         config = state["context"].config_loader.load_sweep_config(state["master"], overrides)
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(index), index
-        report["accumulate"] = OmegaConf.select(config, accumulate_key) if accumulate_key else None
+        details["accumulate"] = OmegaConf.select(config, accumulate_key) if accumulate_key else None
         job = run_job(
             hydra_context=state["context"],
             task_function=state["task"],
@@ -69,30 +87,33 @@ def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key:
             job_subdir_key="hydra.sweep.subdir",
         )
         if job.status == JobStatus.COMPLETED:
-            return {"kind": "returned", "pickled": pickled(job)}
-        error = job._return_value
-        report["pickled"] = pickled(job)
+            return {"kind": MessageKind.RETURNED, "pickled": pickled(job)}
+        error = outcome(job)
+        details["pickled"] = pickled(job)
     except (SystemExit, KeyboardInterrupt) as stop:
         code = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
-        return {"kind": "stopped", "reason": f"its task ended the process with code {code}"}
+        return {"kind": MessageKind.STOPPED, "reason": f"the task ended the process with code {code}"}
     except Exception as raised:
         error = raised
     traceback.print_exception(error)
     words = f"{type(error).__name__}: {error}"
     memory = any(sign in words.lower() for sign in OUT_OF_MEMORY)
     option = bool(getattr(error, "option_error", False))
-    return {"kind": "raised", "reason": str(error) if option else words, "memory": memory, "option": option, **report}
+    reason = str(error) if option else words
+    return {"kind": MessageKind.RAISED, "reason": reason, "memory": memory, "option": option, **details}
 
 
 def pickled(job: Any) -> bytes | None:
-    """A JobReturn on its way to the runner; without its value where that cannot travel."""
+    """A JobReturn for the runner; with its value as text where that cannot be pickled."""
     import cloudpickle
+
+    from rdrop_exp.launch.hydra_private import outcome, replace_outcome
 
     for _ in range(2):
         try:
             return bytes(cloudpickle.dumps(job))
         except Exception:
-            job._return_value = repr(job._return_value)
+            replace_outcome(job, repr(outcome(job)))
     return None
 
 
@@ -101,7 +122,7 @@ def output_to(path: str) -> Iterator[None]:
     """Append stdout and stderr, those of C libraries and child processes too, to a file."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    before = os.dup(1), os.dup(2)
+    originals = os.dup(1), os.dup(2)
     sys.stdout.flush()
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -111,9 +132,9 @@ def output_to(path: str) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for kept, standard in zip(before, (1, 2), strict=True):
-            os.dup2(kept, standard)
-            os.close(kept)
+        for original, standard in zip(originals, (1, 2), strict=True):
+            os.dup2(original, standard)
+            os.close(original)
 
 
 def terminate(number: int, _: Any) -> None:
@@ -126,7 +147,7 @@ def die_with(runner: int) -> None:
     """Get SIGTERM when the runner dies: from the kernel on Linux, from a watching thread elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != runner:  # it died before the call
+        if os.getppid() != runner:  # it died before prctl
             raise SystemExit(1)
         return
 

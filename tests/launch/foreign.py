@@ -42,8 +42,8 @@ CONFIG = """
 defaults:
   - reg: none
   - _self_
-  - override hydra/sweeper: grid
-  - override hydra/launcher: slots
+  - override hydra/sweeper: union
+  - override hydra/launcher: runner
   - override hydra/hydra_logging: none
   - override hydra/job_logging: none
 x: 1
@@ -58,7 +58,7 @@ GROUPS = {"none": "rate: 0.0", "drop": "rate: 0.1\nalpha: 1.0", "path": "rate: 0
 
 
 def options(words: tuple[str, ...]) -> list[str]:
-    """Two slots, started at once, unless another launcher runs."""
+    """Two workers, started at once, unless another launcher runs."""
     other = any(word.startswith("hydra/launcher=") for word in words)
     return [*words] if other else ["hydra.launcher.slots=2", "hydra.launcher.stagger=0", *words]
 
@@ -128,8 +128,8 @@ class App:
 
     def results(self, out: str = "out") -> dict[str, dict[str, Any]]:
         """Every result.json, by its trial's folder."""
-        found = sorted((self.folder / out).glob("*/result.json"))
-        return {path.parent.name: json.loads(path.read_text()) for path in found}
+        paths = sorted((self.folder / out).glob("*/result.json"))
+        return {path.parent.name: json.loads(path.read_text()) for path in paths}
 
     def values(self, out: str = "out") -> list[Any]:
         return [result.get("value") for result in self.results(out).values()]

@@ -1,4 +1,4 @@
-"""Slots: where trials may run, told from the environment and from what nvidia-smi prints."""
+"""Slots: where trials may run, by the environment and the output of nvidia-smi."""
 
 import os
 import stat
@@ -77,7 +77,7 @@ def test_a_number_of_gpus_means_the_first_of_those_that_are_visible(monkeypatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
     assert [slot.gpu for slot in allocate(gpus=1)] == ["1"]
     assert [slot.gpu for slot in allocate(per_gpu=2)] == ["1", "0", "1", "0"]
-    with pytest.raises(ValueError, match=r"hydra.launcher.gpus=3, but 2 can be seen"):
+    with pytest.raises(ValueError, match=r"hydra.launcher.gpus=3, but only 2 can be seen"):
         allocate(gpus=3)
 
 

@@ -1,87 +1,116 @@
-"""The board: a live view where there is a terminal, lines elsewhere."""
+"""The display: a live view in a terminal, lines elsewhere."""
 
 import io
-import json
 import os
 
+import pytest
 from rich.console import Console
 
-from rdrop_exp.launch import Trial
-from rdrop_exp.launch.devices import Slot
-from rdrop_exp.launch.display import Board, group_names
-from rdrop_exp.launch.launcher import SlotsConf
-from rdrop_exp.launch.plan import Job
-from rdrop_exp.launch.pool import Pool, Run
-from rdrop_exp.launch.queue import Ledger
+from rdrop_exp.launch import PlannedTrial
+from rdrop_exp.launch.display import Display, group_names, is_lower_better
+from rdrop_exp.launch.events import EventKind, Snapshot, TrialEvent, WorkerRow
+from rdrop_exp.launch.sweep_plan import Job
+
+COLUMNS = {"epoch": "epoch", "loss": "train/loss", "images/s": "images_per_second"}
 
 
-class Idle:
-    """Stands in for a worker: this very process."""
-
-    def memory(self):
-        return 123
-
-
-def console(screen, terminal):
-    return Console(file=screen, force_terminal=terminal, width=100, height=30, highlight=False, color_system=None)
+def jobs_of(*names):
+    """Trials whose group is their name without the seed."""
+    trials = [PlannedTrial(name, os.devnull, name, name.rpartition("-")[0]) for name in names]
+    return [Job(i, [], "", trial) for i, trial in enumerate(trials)]
 
 
-def make(tmp_path, terminal):
-    """A board, and a pool with four trials of two groups: one finished before, one running."""
-    trials = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
-    jobs = [
-        Job(i, [], f"{g}{s}", Trial(f"{g}{s}", str(tmp_path / f"{g}{s}"), f"digits-{g}-s{s}", g))
-        for i, (g, s) in enumerate(trials)
-    ]
-    (tmp_path / "a0").mkdir()
-    result = {"status": "finished", "metrics": {"val/accuracy": 0.91234}, "seconds": 60}
-    (tmp_path / "a0" / "result.json").write_text(json.dumps(result))
-    screen = io.StringIO()
-    board = Board("val/accuracy", jobs, console(screen, terminal))
-    pool = Pool(Ledger(jobs, 1, board), [Slot(0, None, 1), Slot(1, "3", 1)], SlotsConf(), "", board)
-    (tmp_path / "b0").mkdir()
-    row = {"progress": 0.5, "epoch": 2.5, "train/loss": 0.1234, "val/accuracy": 0.8, "images_per_second": 12345.6}
-    (tmp_path / "b0" / "metrics.jsonl").write_text(json.dumps(row) + "\n")
-    pool.runs = {pool.slots[1]: Run(Idle(), pool.ledger.queue.pop(1))}
-    return board, pool, screen
+class Shown:
+    """A display of four trials of two groups, and what it has written."""
+
+    def __init__(self, terminal, metric="val/accuracy", **options):
+        self.screen = io.StringIO()
+        console = Console(
+            file=self.screen, force_terminal=terminal, width=120, height=30, highlight=False, color_system=None
+        )
+        self.jobs = jobs_of("digits-a-s0", "digits-a-s1", "digits-b-s0", "digits-b-s1")
+        self.display = Display(self.jobs, metric, columns=COLUMNS, console=console, **options)
+
+    def event(self, kind, index, **details):
+        self.display.show_event(TrialEvent(kind, self.jobs[index], **details))
+
+    def finished(self, index, **metrics):
+        self.event(EventKind.FINISHED, index, result={"metrics": metrics})
+
+    def text(self):
+        return self.screen.getvalue()
 
 
-def test_a_terminal_shows_progress_slots_ranking_and_failures(tmp_path):
-    board, pool, screen = make(tmp_path, terminal=True)
-    pool.ledger.failures.append((pool.ledger.jobs[3], "ValueError: [red]no[/red]"))
-    board.failed(*pool.ledger.failures[0])
-    with board.show(pool):
-        board.refresh()
-    text = screen.getvalue()
-    assert "1 of 4 trials are finished already" in text
-    assert "1/4 trials, 1 failed, about 90 s left" in text  # a half and two whole trials of 60 s on two slots
-    row = next(line for line in text.splitlines() if "digits-b-s0" in line)
-    for word in ("1 (GPU 3)", "50%", "2.5", "0.1234", "0.8", "12,346", "123"):
+def test_a_terminal_shows_progress_workers_ranking_and_failures():
+    shown = Shown(terminal=True)
+    result = {"metrics": {"val/accuracy": 0.91234}}
+    shown.event(EventKind.FINISHED_EARLIER, 0, result=result, seconds=60)
+    shown.event(EventKind.FAILED, 3, reason="ValueError: [red]no[/red]")
+    metrics = {"progress": 0.5, "epoch": 2.5, "train/loss": 0.1234, "val/accuracy": 0.8, "images_per_second": 12345.6}
+    busy = WorkerRow("slot 1 (GPU 3)", "digits-b-s0", metrics=metrics, memory=123, seconds=7)
+    with shown.display.live():
+        shown.display.refresh(lambda: Snapshot([busy, WorkerRow("slot 0")], elsewhere=2, seconds_left=90))
+    lines = shown.text().splitlines()
+    assert "1 of 4 trials are already finished" in shown.text()
+    assert "1/4 trials, 1 failed, 2 with another runner, about 90 s left" in shown.text()
+    headings = next(line for line in lines if "MiB" in line)
+    assert all(word in headings for word in ("epoch", "loss", "images/s"))
+    assert "val acc" not in headings
+    row = next(line for line in lines if "digits-b-s0" in line)
+    for word in ("1 (GPU 3)", "50%", "2.5", "0.1234", "12,346", "123", "7.0 s"):
         assert word in row
-    assert any("digits-a" in line and "0.9123" in line for line in text.splitlines())
-    assert "failed: digits-b-s1: ValueError: [red]no[/red]" in text
+    assert any("idle" in line for line in lines)
+    assert any("digits-a" in line and "0.9123" in line for line in lines)
+    assert "failed: digits-b-s1: ValueError: [red]no[/red]" in shown.text()
 
 
-def test_elsewhere_there_are_lines(tmp_path):
-    board, pool, screen = make(tmp_path, terminal=False)
-    with board.show(pool):
-        board.refresh()
-        board.finished(pool.ledger.jobs[1], {"value": 3}, 2.0, "")
-        board.finished(pool.ledger.jobs[2], {}, None, "elsewhere")
-        board.failed(pool.ledger.jobs[3], "ValueError: no")
-    assert screen.getvalue().splitlines() == [
-        "1 of 4 trials are finished already",
+def test_without_a_terminal_there_are_lines():
+    shown = Shown(terminal=False)
+    shown.event(EventKind.FINISHED_EARLIER, 0, result={"metrics": {"val/accuracy": 0.91234}})
+    with shown.display.live():
+        shown.display.refresh(lambda: pytest.fail("nothing to draw on"))
+        shown.event(EventKind.RETRY, 1, reason="it died")
+        shown.event(EventKind.FINISHED, 1, result={"value": 3}, seconds=2.0)
+        shown.event(EventKind.FINISHED_ELSEWHERE, 2)
+        shown.event(EventKind.FAILED, 3, reason="ValueError: no")
+    assert shown.text().splitlines() == [
+        "1 of 4 trials are already finished",
+        "retrying digits-a-s1: it died",
         "[2/4] finished digits-a-s1  value 3  2.0 s",
         "[3/4] finished digits-b-s0  by another runner",
         "[4/4] failed   digits-b-s1  ValueError: no",
     ]
-    board.rank()
-    assert f"digits-a{' ' * 4}" in screen.getvalue().split("ValueError: no")[1]
+    shown.display.print_ranking()
+    assert f"digits-a{' ' * 4}" in shown.text().split("ValueError: no")[1]
 
 
-def test_groups_are_called_by_what_their_trials_have_in_common(tmp_path):
+@pytest.mark.parametrize(
+    ("metric", "options", "first"),
+    [
+        ("val/accuracy", {}, "digits-b"),
+        ("val/loss", {}, "digits-a"),
+        ("val/loss", {"lower_is_better": False}, "digits-b"),
+        ("score", {"lower_is_better": True}, "digits-a"),
+    ],
+)
+def test_the_ranking_puts_the_best_first(metric, options, first):
+    shown = Shown(terminal=False, metric=metric, **options)
+    for index, value in enumerate((0.1, 0.2, 0.8, 0.9)):
+        shown.finished(index, **{metric: value})
+    shown.display.print_ranking()
+    ranking = shown.text().split("[4/4]")[1].splitlines()[1:]
+    assert next(line.split()[0] for line in ranking if "digits" in line) == first
+
+
+def test_the_name_of_a_metric_says_which_direction_is_better():
+    lower = ["val/loss", "test/error", "perplexity", "val/cross_entropy", "wer", "seconds", "top1_error"]
+    higher = ["val/accuracy", "test/f1", "bleu", "closeness", "map", None]
+    assert [is_lower_better(name) for name in (*lower, *higher)] == [True] * len(lower) + [False] * len(higher)
+
+
+def test_groups_are_named_by_what_their_trials_have_in_common():
     def jobs(*names):
-        return [Job(i, [], "", Trial(str(i), os.devnull, name, "g")) for i, name in enumerate(names)]
+        return [Job(i, [], "", PlannedTrial(str(i), os.devnull, name, "g")) for i, name in enumerate(names)]
 
     assert group_names(jobs("digits-vit-p0.1-s0", "digits-vit-p0.1-s11")) == {"g": "digits-vit-p0.1"}
     assert group_names(jobs("reg=drop seed=0", "reg=drop seed=1")) == {"g": "reg=drop"}

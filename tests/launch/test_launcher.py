@@ -1,5 +1,6 @@
 """The runner: trials on slots, isolated from each other, tried again, skipped where finished, stopped without loss."""
 
+import io
 import json
 import os
 import signal
@@ -86,19 +87,19 @@ def test_every_kind_of_trouble_is_isolated_told_and_run_again(tmp_path):
     failed = {name: r["error"] for name, r in results.items() if r["status"] == "failed"}
     assert failed == {
         "x=raises": "ValueError: broken on purpose",
-        "x=exits": "its process ended with exit code 3",
+        "x=exits": "process exited with code 3",
         "x=option": "x=option is not a choice; did you mean fine?",
-        "x=hangs": "it ran past hydra.launcher.timeout=2 seconds",
+        "x=hangs": "timed out after hydra.launcher.timeout=2 seconds",
     }
     for name, reason in failed.items():
         assert f"failed: {name}: {reason}\n  log: {app.folder}/out/" in done.out
     assert "4 of 8 trials failed" in done.err
-    assert "again: x=dies: its process was killed by SIGKILL" in done.out
+    assert "retrying x=dies: process killed by SIGKILL" in done.out
     assert (
-        "again: x=memory: RuntimeError: CUDA out of memory. Tried to allocate 20.00 GiB (tried with accumulate=1)"
+        "retrying x=memory: RuntimeError: CUDA out of memory. Tried to allocate 20.00 GiB (with accumulate=1)"
         in done.out
     )
-    assert "again: x=option" not in done.out
+    assert "retrying x=option" not in done.out
     log = next(p for p in (tmp_path / "out").glob("*/log.txt") if "x=fine" in p.read_text()).read_text()
     assert "said by fine\nsaid by a child\n" in log
     log = next(p for p in (tmp_path / "out").glob("*/log.txt") if "x=raises" in p.read_text()).read_text()
@@ -109,7 +110,7 @@ def test_every_kind_of_trouble_is_isolated_told_and_run_again(tmp_path):
     assert done.code == 1
     again = {results_name: count - before[results_name] for results_name, count in tries(app).items()}
     assert sorted(again.values()) == [0] * 6 + [1, 1]
-    assert "2 of 4 trials are finished already" in done.out
+    assert "2 of 4 trials are already finished" in done.out
 
 
 def test_fail_fast_stops_at_the_first_failure(tmp_path):
@@ -119,7 +120,7 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path):
     assert "failed: x=0: ValueError: no" in done.out
     assert 1 <= len(tries(app)) < 20
     assert "1 of 20 trials failed, " in done.err
-    assert "were not run" in done.err
+    assert " did not run" in done.err
     assert done.err.count("failed") == 1
 
 
@@ -131,7 +132,7 @@ def test_gpus_are_given_to_workers_one_each_and_threads_with_them(tmp_path):
     pool = ["hydra.launcher.gpus=[3,5]", "hydra.launcher.per_gpu=2", "hydra.launcher.slots=null"]
     done = app.run("x=range(0,12)", *pool, "hydra.launcher.threads=2")
     assert done.code == 0
-    assert "4 slots" in done.out
+    assert "on 4 workers" in done.out
     seen = {tuple(value) for value in app.values()}
     assert {gpu for gpu, _, _ in seen} == {"3", "5"}
     assert {threads for _, threads, _ in seen} == {"2"}
@@ -144,8 +145,8 @@ def test_gpus_are_given_to_workers_one_each_and_threads_with_them(tmp_path):
 def test_workers_stay_warm_and_the_longest_trial_is_first(tmp_path):
     app = App(tmp_path, "return [os.getpid(), time.time()]", CONFIG + "  sweeper: {describe: 'sized:describe'}\n")
     (tmp_path / "sized.py").write_text(
-        "from rdrop_exp.launch import Trial\n"
-        "def describe(cfg):\n    return Trial(str(cfg.x), f'out/{cfg.x}', str(cfg.x), work=cfg.x)\n"
+        "from rdrop_exp.launch import PlannedTrial\n"
+        "def describe(cfg):\n    return PlannedTrial(str(cfg.x), f'out/{cfg.x}', str(cfg.x), work=cfg.x)\n"
         "def report(folders):\n    print('all:', *(f.rsplit('/')[-1] for f in folders))\n"
     )
     body = "import json\n(folder / 'result.json').write_text(json.dumps({'status': 'finished', 'value': time.time()}))"
@@ -170,7 +171,7 @@ def test_one_signal_stops_with_checkpoints_and_the_same_command_goes_on(tmp_path
             process.send_signal(number)
         out, _ = process.communicate(timeout=60)
     assert process.returncode == code, out
-    assert "stopped with 2 of 2 trials to do; the same command goes on" in out
+    assert "2 of 2 trials left. Run the same command to resume." in out
     assert all(int(path.read_text()) < 200 for path in (tmp_path / "out").glob("*/checkpoint.pt"))
     done = app.run("seed=0,1")
     assert done.code == 0
@@ -186,7 +187,7 @@ def test_a_second_ctrl_c_kills(tmp_path):
     with app.start("seed=0,1") as process:
         wait_for(lambda: len(list((tmp_path / "out").glob("*/here"))) == 2)
         process.send_signal(signal.SIGINT)
-        assert any("Ctrl-C again stops" in line for line in iter(process.stdout.readline, ""))
+        assert any("Ctrl-C again" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130
@@ -233,17 +234,17 @@ def test_what_another_runner_abandons_is_taken_over(tmp_path):
 def test_hydras_own_launchers_find_the_same_results(tmp_path):
     app = App(tmp_path, TRIES + "print('hi')\nreturn cfg.x * 10 + cfg.seed")
     found = {}
-    for launcher in ("slots", "basic", "joblib"):
+    for launcher in ("runner", "basic", "joblib"):
         words = ["x=1,2,1", "reg=none,drop", "reg.alpha=1,2", f"hydra.sweep.dir={launcher}"]
-        words += [f"hydra/launcher={launcher}"] if launcher != "slots" else []
+        words += [f"hydra/launcher={launcher}"] if launcher != "runner" else []
         words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
         done = app.run(*words)
         assert done.code == 0, done.err
         found[launcher] = {name: (r["status"], r["value"]) for name, r in app.results(launcher).items()}
     assert app.run(*words, "hydra.sweep.dir=basic").code == 0  # joblib skips what basic has finished
     assert all(set(tries(app, launcher).values()) == {1} for launcher in found)
-    assert found["slots"] == found["basic"] == found["joblib"]
-    assert len(found["slots"]) == 2 * 3
+    assert found["runner"] == found["basic"] == found["joblib"]
+    assert len(found["runner"]) == 2 * 3
 
 
 def test_every_failure_under_another_launcher_is_told(tmp_path):
@@ -299,21 +300,19 @@ def test_a_worker_that_cannot_start_ends_the_sweep_with_its_words(tmp_path):
 def test_a_full_gpu_is_waited_for(monkeypatch):
     from rdrop_exp.launch import pool
     from rdrop_exp.launch.devices import Slot
-    from rdrop_exp.launch.launcher import SlotsConf
+    from rdrop_exp.launch.options import RunnerConf
 
     said, free = [], iter([100, 100, 5000])
     monkeypatch.setattr(pool, "free_memory", lambda gpu: next(free))
-    board = type("Board", (), {"say": lambda self, line: said.append(line)})()
-    ledger = type("Ledger", (), {"queue": ["job"]})()
-    one = pool.Pool(ledger, [], SlotsConf(min_free_memory=1000, stagger=0), "", board)
+    one = pool.Pool([], RunnerConf(min_free_memory=1000, stagger=0), io.BytesIO(), said.append)
     slot = Slot(0, "0", 1)
-    assert not one.room(slot)
-    assert not one.room(slot)  # without looking again at once
-    one.waiting[slot] = 0.0
-    assert not one.room(slot)
-    one.waiting[slot] = 0.0
-    assert one.room(slot)
-    assert said == ["slot 0 (GPU 0) waits for memory: 100 MiB are free, hydra.launcher.min_free_memory=1000"]
+    assert not one.may_start(slot)
+    assert not one.may_start(slot)  # without looking again at once
+    one.check_memory_at[slot] = 0.0
+    assert not one.may_start(slot)
+    one.check_memory_at[slot] = 0.0
+    assert one.may_start(slot)
+    assert said == ["slot 0 (GPU 0) is waiting for memory: 100 MiB free, hydra.launcher.min_free_memory=1000"]
 
 
 def test_progress_is_the_last_complete_row(tmp_path):

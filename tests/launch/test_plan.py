@@ -5,22 +5,24 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from rdrop_exp.launch import Trial, load_hook
+from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.launch.eta import Estimate, duration
-from rdrop_exp.launch.plan import varying_keys
+from rdrop_exp.launch.hooks import load_hook
+from rdrop_exp.launch.planner import varying_keys
 from tests.launch.foreign import CONFIG, App
 
 DRY = "hydra.launcher.dry_run=true"
 BODY = "return cfg.x"
 
 HOOK = """
-from rdrop_exp.launch import Trial
+from rdrop_exp.launch import PlannedTrial
 
 def describe(cfg):
     if cfg.x == 13:
         raise ValueError("x=13 brings bad luck; take 12")
     notes = ["rate has no effect without drop"] if "alpha" not in cfg.reg else []
-    return Trial(f"{cfg.x % 10}-{cfg.seed}", f"mine/{cfg.x % 10}-{cfg.seed}", f"x{cfg.x}", f"{cfg.x}", cfg.x, notes)
+    identity = f"{cfg.x % 10}-{cfg.seed}"
+    return PlannedTrial(identity, f"mine/{identity}", f"x{cfg.x}", f"{cfg.x}", cfg.x, notes)
 
 def report(folders):
     print("the end:", *folders)
@@ -29,13 +31,13 @@ def report(folders):
 SEEN = """
 import json
 from omegaconf import OmegaConf
-from rdrop_exp.launch import Trial
+from rdrop_exp.launch import PlannedTrial
 
 def describe(cfg):
     text = json.dumps(OmegaConf.to_container(cfg, resolve=True))
     with open("seen", "a") as file:
         print(text, file=file)
-    return Trial(text, f"out/{abs(hash(text))}", text)
+    return PlannedTrial(text, f"out/{abs(hash(text))}", text)
 """
 
 
@@ -63,7 +65,7 @@ def test_a_plain_product_is_as_hydra_users_know_it(app):
     done = app.run("x=1,2", "seed=3,4", DRY)
     assert done.code == 0
     assert lines(done.out) == ["x=1 seed=3", "x=1 seed=4", "x=2 seed=3", "x=2 seed=4"]
-    assert "4 trials in 2 groups, 0 finished, 0 to resume, 4 to run, 2 slots" in done.out
+    assert "4 trials (2 groups × 2 seeds): 4 to run on 2 workers" in done.out
     assert not (app.folder / "out").exists()
 
 
@@ -78,15 +80,15 @@ def test_a_glob_sweeps_over_the_choices_of_a_group(app):
 def test_a_key_that_only_some_choices_have_is_left_out_of_the_others(app):
     done = app.run("reg=none,drop", "reg.alpha=1,2", DRY)
     assert lines(done.out) == ["reg=none", "reg=drop reg.alpha=1", "reg=drop reg.alpha=2"]
-    assert "reg.alpha is left out with reg=none, which has no such key" in done.out
-    assert "1 duplicate removed" in done.out
-    assert "  reg=none reg.alpha=2  is  reg=none" in done.out
+    assert "Ignored: reg.alpha for reg=none (" in done.out
+    assert "1 duplicate removed:" in done.out
+    assert "  reg=none reg.alpha=2  =  reg=none" in done.out
 
 
 def test_a_single_value_of_such_a_key_needs_only_the_rewritten_command_line(app):
     done = app.run("reg=drop,path", "reg.depth=choice(7)", DRY)
     assert lines(done.out) == ["reg=drop", "reg=path"]
-    assert "reg.depth is left out with reg=drop" in done.out
+    assert "Ignored: reg.depth for reg=drop (" in done.out
 
 
 @pytest.mark.parametrize(
@@ -95,8 +97,8 @@ def test_a_single_value_of_such_a_key_needs_only_the_rewritten_command_line(app)
         (["reg=none,drop", "reg.alhpa=1,2"], "reg.alhpa is not an option; did you mean reg.alpha?"),
         (["regg=none,drop"], "regg is not an option; did you mean reg?"),
         (["reg=none,dorp"], "reg=dorp is not a choice; did you mean drop?"),
-        (["x=interval(0,1)"], "x=interval(0,1) is an interval, without a list of values: use choice() or range()"),
-        (["hydra.sweeper.sweep=nope"], "sweep=nope is not a sweep of sweeps; there is demo"),
+        (["x=interval(0,1)"], "x=interval(0,1) is an interval and cannot be enumerated: use choice() or range()"),
+        (["hydra.sweeper.sweep=nope"], "sweep=nope is not a sweep in sweeps; available: demo"),
         (["x=1,2", "hydra.launcher.slots=0"], "hydra.launcher.slots=0 must be at least 1"),
         (["hydra.sweeper.describe=nowhere:f"], "nowhere:f is not a function that can be imported"),
     ],
@@ -129,7 +131,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path):
 def test_the_description_says_what_is_equal_where_it_goes_and_what_has_no_effect(hooked):
     done = hooked.run("x=1,11,2", DRY)
     assert lines(done.out) == ["x1  [x=1]", "x2  [x=2]"]
-    assert "x=11  is  x=1" in done.out
+    assert "x=11  =  x=1" in done.out
     assert "rate has no effect without drop" in done.out
 
 
@@ -161,7 +163,7 @@ def test_time_is_estimated_once_a_trial_has_been_timed(app):
     result = app.folder / "out" / identity / "result.json"
     result.write_text(json.dumps(json.loads(result.read_text()) | {"seconds": 30.0}))
     done = app.run("x=1,2,3", "seed=0,1", DRY)
-    assert "6 trials in 3 groups, 1 finished, 0 to resume, 5 to run, 2 slots, about 90 s" in done.out
+    assert "6 trials (3 groups × 2 seeds): 1 finished, 5 to run on 2 workers, about 90 s" in done.out
     assert "run       x=2 seed=0  about 30 s" in done.out
 
 
@@ -169,7 +171,7 @@ def test_what_was_started_counts_as_to_be_resumed(hooked):
     folder = hooked.folder / "mine" / "2-0"
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").touch()
-    assert "2 trials in 2 groups, 0 finished, 1 to resume, 1 to run" in hooked.run("x=1,2", DRY).out
+    assert "2 trials (2 groups × 1 seed): 1 to resume, 1 to run on 2 workers" in hooked.run("x=1,2", DRY).out
 
 
 def test_planning_composes_what_hydra_composes(tmp_path):
@@ -196,7 +198,7 @@ def test_what_the_sweep_asks_is_kept_beside_its_trials(app):
 
 def test_estimates_come_from_the_group_or_from_the_work():
     estimate = Estimate()
-    one, other = Trial("1", "", "", "a", work=1.0), Trial("2", "", "", "b", work=4.0)
+    one, other = PlannedTrial("1", "", "", "a", work=1.0), PlannedTrial("2", "", "", "b", work=4.0)
     assert estimate.of(one) is None
     assert estimate.total([(one, 1.0)], 2) is None
     estimate.add(one, 10.0)

@@ -1,0 +1,15 @@
+"""Functions of the application, named in options as module:function."""
+
+from importlib import import_module
+from typing import Any
+
+from rdrop_exp.launch.errors import SweepError
+
+
+def load_hook(path: str) -> Any:
+    """The function that `module:function` names; `SweepError` where it cannot be imported."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SweepError(f"{path} is not a function that can be imported as module:function ({error})") from None

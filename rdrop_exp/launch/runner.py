@@ -1,0 +1,113 @@
+"""One sweep on this machine: the queue's trials go to the pool, its reports to the queue, events to the display."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from rdrop_exp.launch.devices import Slot
+from rdrop_exp.launch.display import Display
+from rdrop_exp.launch.eta import remaining
+from rdrop_exp.launch.events import EventKind, Snapshot, WorkerRow
+from rdrop_exp.launch.options import RunnerConf
+from rdrop_exp.launch.pool import Pool, Report
+from rdrop_exp.launch.protocol import last_row
+from rdrop_exp.launch.queue import TrialQueue
+from rdrop_exp.launch.sweep_plan import SweepPlan
+from rdrop_exp.launch.worker import MessageKind
+
+
+class Runner:
+    """Runs every trial of a plan that is not finished."""
+
+    def __init__(self, plan: SweepPlan, slots: list[Slot], options: RunnerConf, setup: IO[bytes]) -> None:
+        self.options = options
+        self.queue = TrialQueue(plan.jobs, options.retries)
+        self.display = Display(plan.jobs, options.metric, options.lower_is_better, options.columns)
+        self.pool = Pool(slots, options, setup, self.display.line)
+        self.signals: list[int] = []
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self.signals) or bool(self.options.fail_fast and self.queue.failures)
+
+    def run(self) -> None:
+        """Run everything that is not finished; returns early, workers stopped, after a signal or with fail_fast."""
+        self.show_events()
+        with self.collect_signals(), self.display.live():
+            try:
+                while self.queue.unfinished and not self.stopping:
+                    self.pool.assign(lambda: bool(self.queue.waiting), self.queue.next)
+                    self.step()
+                    self.queue.check_elsewhere()
+                self.wind_down()
+            finally:
+                self.pool.close()
+
+    def step(self) -> None:
+        """Wait a moment for the workers, settle what has ended, and show it."""
+        for report in self.pool.listen():
+            self.settle(report)
+        self.show_events()
+        self.display.refresh(self.snapshot)
+
+    def settle(self, report: Report) -> None:
+        """Tell the queue how an attempt ended; one that ends because everything stops is no failure."""
+        job = report.job
+        if report.kind == MessageKind.RETURNED:
+            self.queue.returned(job, report.pickled, report.seconds)
+        elif report.kind == MessageKind.NOT_STARTED:
+            self.queue.put_back(job)
+        elif self.queue.has_finished(job):
+            self.queue.finished_unreported(job, EventKind.FINISHED)
+        elif not self.stopping:
+            self.queue.failed(job, report.reason, report.pickled, report.final)
+
+    def show_events(self) -> None:
+        for event in self.queue.take_events():
+            self.display.show_event(event)
+
+    def wind_down(self) -> None:
+        """Stop what runs and let idle workers go; a second signal kills."""
+        if self.pool.running:
+            self.display.line("Stopping: running trials are saving checkpoints. Press Ctrl-C again to kill them.")
+        self.pool.end_all()
+        while self.pool.assignments:
+            if len(self.signals) > 1:
+                self.pool.kill_all()
+            self.step()
+        self.show_events()
+
+    @contextmanager
+    def collect_signals(self) -> Iterator[None]:
+        """Collect SIGINT and SIGTERM instead of dying of them (where this is the main thread)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, lambda n, _: self.signals.append(n)) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- for the display --------------------------------------------------------------------------------------------
+    def snapshot(self) -> Snapshot:
+        now, rows = time.monotonic(), []
+        for slot, assignment in self.pool.assignments.items():
+            job, memory = assignment.job, assignment.worker.memory()
+            if job is None:
+                rows.append(WorkerRow(str(slot), memory=memory))
+                continue
+            metrics = last_row(job.trial.folder) if job.protocol else {}
+            seconds = now - assignment.since
+            rows.append(WorkerRow(str(slot), job.trial.name, metrics=metrics, memory=memory, seconds=seconds))
+        return Snapshot(rows, len(self.queue.elsewhere), self.seconds_left())
+
+    def seconds_left(self) -> float | None:
+        """Expected seconds until all is done; None: unknown."""
+        jobs = [*(a.job for a in self.pool.running if a.job), *self.queue.waiting]
+        return self.queue.estimate.total([(job.trial, remaining(job)) for job in jobs], len(self.pool.slots))
