@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rdrop_exp.config.options import Options, Regularizer
-from rdrop_exp.config.schema import runtime_fields
+from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
+
+FROM_FILES = ("imagenet", "image_folder", "image_csv", "flowers102", "pets", "food101")
+"""Data sets whose images are decoded from files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +31,13 @@ class TrialSpec:
 def trial_spec(options: Options) -> TrialSpec:
     """The trial that these checked options describe."""
     o, unused = canonical(options)
-    values = dataclasses.asdict(o)
+    values, defaults = dataclasses.asdict(o), dataclasses.asdict(Options())
+    for *groups, last in marked_fields(Options, ADDED):
+        part, default = values, defaults
+        for group in groups:
+            part, default = part[group], default[group]
+        if part[last] == default[last]:
+            del part[last]
     for *groups, last in runtime_fields(Options):
         part = values
         for group in groups:
@@ -50,7 +59,7 @@ def _hash(values: dict[str, Any]) -> str:
 def _name(o: Options) -> str:
     r = o.regularizer
     models = [part.label or part.name for part in (o.model, o.peer) if part.name]
-    words = [o.dataset.name, "+".join(models), r.name]
+    words = [o.dataset.label or o.dataset.name, "+".join(models), r.name]
     if r.dropout or r.second_dropout:
         words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
     if r.drop_path:
@@ -119,7 +128,13 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if s.shape != "step":
         clear("schedule", "step_epochs", "step_factor")
     if d.name != "image_csv":
-        clear("dataset", "csv", "image_column", "label_column")
+        clear("dataset", "csv", "image_column", "label_column", "split_column", "group_column")
+    if d.name != "image_folder":
+        clear("dataset", "layout")
+    if d.name not in ("image_folder", "image_csv"):
+        clear("dataset", "broken", "fingerprint")
+    if d.name not in FROM_FILES:
+        clear("dataset", "background", "max_pixels")
     clear("dataset", *(("scale", "rand_augment", "color_jitter", "interpolation") if d.resident else ("crop",)))
     r.name = (r.name if noisy or r.alpha else "") or descriptive_name(r)
     return o, reset

@@ -7,7 +7,7 @@ The string under each field is its documentation: `make docs` writes docs/option
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from rdrop_exp.config.schema import RUNTIME, Range
+from rdrop_exp.config.schema import ADDED, RUNTIME, Range
 
 Rate = Annotated[float, Range(0, 1, open_right=True)]
 Share = Annotated[float, Range(0, 1)]
@@ -37,32 +37,48 @@ class Peer(Model):
 
 @dataclass(kw_only=True, slots=True)
 class Dataset:
+    label: Annotated[str, RUNTIME] = ""
+    """Short name for folders and tables; empty: the data set's name, or that of a YAML of your own."""
     name: str = "digits"
-    """A name of the catalogue (`rdrop-exp --help` lists them)."""
+    """Name of a data set (`rdrop-exp --help` lists them)."""
     root: str = "data"
-    """Folder of the files; also where downloads go."""
+    """Folder of the files, and where downloads go."""
     download: Annotated[bool, RUNTIME] = False
-    """Let torchvision download what is missing."""
+    """Let torchvision download missing files."""
+    layout: Annotated[Literal["auto", "classes", "splits"], ADDED] = "auto"
+    """image_folder: what the folders inside `root` are: classes, or splits (train, val, test) of classes."""
     csv: str = "labels.csv"
-    """image_csv: the table inside `root`, with columns for image, label and optionally split."""
+    """image_csv: the table inside `root`: one row per image."""
     image_column: str = "image"
-    """image_csv: the column of file names, relative to the table's folder or its `images` folder."""
+    """image_csv: column of file names, relative to the table's folder or to a folder `images` beside it."""
     label_column: str = "label"
-    """image_csv: the column of labels."""
+    """image_csv: column of labels."""
+    split_column: Annotated[str, ADDED] = "split"
+    """image_csv: column that assigns rows to train, validation or test; without that column the sets are split off."""
+    group_column: Annotated[str, ADDED] = ""
+    """image_csv: column of what must stay in one set, such as a patient; empty: rows are independent."""
+    broken: Annotated[Literal["error", "skip"], ADDED] = "error"
+    """Image files that cannot be read: refuse the data set, or leave them out."""
+    fingerprint: Annotated[Literal["quick", "content"], RUNTIME] = "quick"
+    """How changed files are noticed: by names, sizes and modification times, or by reading all bytes."""
+    background: Annotated[str, ADDED] = "white"
+    """Colour behind transparent pixels: a name or #rrggbb."""
+    max_pixels: Annotated[int, Range(1), ADDED] = 178_956_970
+    """Pixels of the largest image to decode; larger JPEGs are decoded at a half, quarter or eighth, others refused."""
     image_size: Annotated[int | None, Range(1)] = None
-    """Side of the square images given to the model, in pixels; null: the data set's own (streamed photographs: 224)."""
+    """Side of the model's square input, in pixels; null: the size of the images (streamed photographs: 224)."""
     validation: Annotated[float, Range(0, 1, open_left=True, open_right=True)] = 0.1
-    """Share of the training images split off for validation where the data has no validation set."""
+    """Share of the training images used for validation if the data has no validation set."""
     test: Annotated[float, Range(0, 1, open_left=True, open_right=True)] = 0.2
-    """Share of all images split off for testing where the data has no test set."""
+    """Share of all images used for testing if the data has no test set."""
     split_seed: int = 0
-    """Seed of those splits; apart from `seed`, so that every trial sees the same three sets."""
+    """Seed of these splits, separate from `seed`, so that every trial has the same three sets."""
     fraction: Annotated[float, Range(0, 1, open_left=True)] = 1.0
-    """Share of the training set that is kept, stratified by class."""
+    """Share of the training set to train on, stratified by class."""
     resident: bool = True
-    """Decode once and keep the whole set as one uint8 tensor on the device; false: stream from files."""
+    """Decode once and hold all images as one uint8 tensor on the device; false: stream from files."""
     crop: Annotated[int, Range(0)] = 0
-    """Resident: random crop after padding by this many pixels."""
+    """Resident: random crop after padding by this number of pixels."""
     flip: bool = False
     """Random horizontal flip."""
     erase: Share = 0.0
@@ -76,21 +92,21 @@ class Dataset:
     interpolation: Literal["bilinear", "bicubic", "random"] = "bicubic"
     """Streamed: how images are resized."""
     mean: list[float] | None = None
-    """Per-channel mean that is subtracted, of images in 0..1; null: the data set's own."""
+    """Per-channel mean to subtract, of images in 0..1; null: the data set's."""
     std: list[float] | None = None
-    """Per-channel deviation that is divided by; null: the data set's own."""
+    """Per-channel standard deviation to divide by; null: the data set's."""
     mixup: NonNegative = 0.0
     """Mixup's Beta parameter; 0: off."""
     cutmix: NonNegative = 0.0
     """Cutmix's Beta parameter; 0: off."""
     label_smoothing: Annotated[float, Range(0, 1, open_right=True)] = 0.0
-    """Share of the target spread evenly over all classes, in training."""
+    """Share of the training target spread evenly over all classes."""
     limit: Annotated[int | None, Range(1)] = None
-    """Use only this many batches of each of the three sets, in each epoch (for evaluation they are twice the size)."""
+    """Use only this number of batches of each set per epoch (evaluation batches are twice as large)."""
     repeat_batch: bool = False
-    """Train on the first batch again and again, unshuffled (for `debug=overfit`)."""
+    """Train repeatedly on the first batch, unshuffled (for `debug=overfit`)."""
     workers: Annotated[int | None, Range(0), RUNTIME] = None
-    """Streamed: processes that decode; null: one a core, at most 8."""
+    """Streamed: decoding processes; null: one per core, at most 8."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Union
 
 RUNTIME = "runtime"
 """Marks an option that cannot change a trial's result, and so is no part of its identity."""
+ADDED = "added"
+"""Marks an option added later: at its default it is left out of the identity, so that older identities stay valid."""
 
 
 class OptionError(ValueError):
@@ -152,13 +154,18 @@ def option_names(cls: type, prefix: str = "") -> list[str]:
     return names
 
 
-def runtime_fields(cls: type, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def runtime_fields(cls: type) -> list[tuple[str, ...]]:
     """Paths of the fields marked RUNTIME."""
-    found = []
+    return marked_fields(cls, RUNTIME)
+
+
+def marked_fields(cls: type, mark: str, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Paths of the fields with that mark, such as `("dataset", "workers")`; a marked group is one field."""
+    fields = []
     for name, hint in hints(cls).items():
-        plain, _, runtime = unwrap(hint)
-        if runtime:
-            found.append((*path, name))
+        plain = unwrap(hint)[0]
+        if mark in getattr(hint, "__metadata__", ()):
+            fields.append((*path, name))
         elif dataclasses.is_dataclass(plain):
-            found += runtime_fields(typing.cast(type, plain), (*path, name))
-    return found
+            fields += marked_fields(typing.cast(type, plain), mark, (*path, name))
+    return fields

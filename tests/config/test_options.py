@@ -26,7 +26,10 @@ from tests.conftest import ROOT
             {"regularizer": {"dropout": 1.5}},
             "regularizer.dropout=1.5 is out of range: it must be at least 0 and below 1",
         ),
-        ({"regularizer": {"dropout": float("nan")}}, "regularizer.dropout=nan must be a finite number at least 0 and below 1"),
+        (
+            {"regularizer": {"dropout": float("nan")}},
+            "regularizer.dropout=nan must be a finite number at least 0 and below 1",
+        ),
         ({"regularizer": {"when": "erly"}}, "regularizer.when=erly is not a choice; did you mean early?"),
         ({"schedule": {"epochs": 0}}, "schedule.epochs=0 is out of range: it must be at least 1"),
         ({"schedule": {"epochs": 2.5}}, "schedule.epochs=2.5 must be a whole number"),
@@ -116,6 +119,7 @@ NEEDS = {  # what makes an option matter
     "final": {"schedule": {"shape": "linear"}},
     "step_epochs": {"schedule": {"shape": "step"}},
     "step_factor": {"schedule": {"shape": "step"}},
+    "layout": {"dataset": {"name": "image_folder"}},
 }
 STREAMED = ("scale", "rand_augment", "color_jitter", "interpolation")
 OTHER = {
@@ -148,6 +152,17 @@ def test_every_option_that_can_change_a_result_is_part_of_the_identity(path: tup
     runtime = [".".join(p) for p in runtime_fields(Options)]
     matters = not any(".".join(path) == r or ".".join(path).startswith(r + ".") for r in runtime)
     assert (trial_spec(options).identity != trial_spec(changed).identity) == matters
+
+
+def test_an_added_option_at_its_default_leaves_the_identity_as_it_was() -> None:
+    """The identities of these trials were taken before `dataset.broken` existed."""
+    o = from_dict({"dataset": {"name": "image_folder", "root": "photos"}})
+    skipping = from_dict({"dataset": {"name": "image_folder", "root": "photos", "broken": "skip"}})
+    assert trial_spec(o).identity == "6ef34bff44"
+    assert trial_spec(skipping).identity != "6ef34bff44"
+    elsewhere = from_dict({"dataset": {"broken": "skip"}})
+    assert trial_spec(elsewhere).unused == ("dataset.broken",)
+    assert trial_spec(elsewhere).identity == trial_spec(from_dict({})).identity
 
 
 def test_reset_options_are_named() -> None:
