@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import yaml
+
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.reference import descriptions, reference
 from rdrop_exp.config.schema import hints, unwrap
+from rdrop_exp.launch.options import RunnerConf
 from tests.conftest import ROOT
 
 
@@ -33,6 +36,15 @@ def test_a_row_tells_type_default_range_and_identity() -> None:
     assert '| `linear`, `constant` | `"linear"` |  | yes |' in rows["regularizer.profile"]
     assert "| no |" in rows["logger.every"], "the whole group cannot change a result"
     assert "| no |" in rows["optimizer.accumulate"]
+
+
+def test_sweeps_md_lists_the_launchers_options_with_their_defaults() -> None:
+    rows = [line for line in (ROOT / "docs" / "sweeps.md").read_text().splitlines() if line.startswith("| `")]
+    documented = {line.split("`")[1]: line.split(" | ")[1] for line in rows}
+    internal = {"_target_", "accumulate_key", "columns", "summary"}  # what rdrop-exp sets itself
+    expected = {f.name: f.default for f in dataclasses.fields(RunnerConf) if f.name not in internal}
+    assert documented.keys() == expected.keys()
+    assert {k: yaml.safe_load(v) for k, v in documented.items()} == expected
 
 
 def test_an_inherited_option_keeps_its_text_and_a_redefined_one_has_its_own() -> None:
