@@ -1,11 +1,11 @@
-"""rdrop-probe: does this model over-fit or under-fit this data, and which regularizer to try next?
+"""rdrop-probe: does this model overfit or underfit this data, and which regularizer should be tried next?
 
 rdrop-probe model=vit_micro_8 dataset=digits --trials 12       # at most 12 trials
-rdrop-probe model=vit_tiny dataset=cifar100 --minutes 30       # at most half an hour, shortened where it must be
-rdrop-probe model=vit_micro_8 --trials 22 --dry-run            # what would run, and for how long
+rdrop-probe model=vit_tiny dataset=cifar100 --minutes 30       # at most half an hour; trials are shortened to fit
+rdrop-probe model=vit_micro_8 --trials 22 --dry-run            # show the plan and an estimate
 
-Pairs of trials with and without standard dropout, of the same seeds, run as a sweep: the same command goes on where it
-was stopped, and a larger budget adds to what is there.
+It runs pairs of trials with and without standard dropout, on the same seeds, as a sweep. Rerun the same command to
+resume, or with a larger budget to add trials.
 """
 
 import argparse
@@ -20,22 +20,22 @@ from typing import TYPE_CHECKING, Any
 from rdrop_exp.config.schema import OptionError
 
 if TYPE_CHECKING:
-    from rdrop_exp.probe.budget import Plan
-    from rdrop_exp.probe.conditions import Run, StandardNoise
-    from rdrop_exp.probe.setting import Setting
+    from rdrop_exp.probe.budget import Budget
+    from rdrop_exp.probe.conditions import ProbeTrial, StandardNoise
+    from rdrop_exp.probe.setting import ProbeSetting
 
-STOPPING = 5.0
-"""Seconds of the budget that are kept for stopping what still runs."""
+STOP_SECONDS = 5.0
+"""Seconds of the budget that are reserved for stopping unfinished trials."""
 MARK = "# Written by rdrop-probe, which will overwrite it.\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The console command; returns its exit code: 0, 2 for what cannot be done, 1 where no trial finished."""
-    given = _parser().parse_intermixed_args(arguments)
+    """The console command; returns its exit code: 0, 2 after a user error, 1 if no trial finished."""
+    args = _parser().parse_intermixed_args(arguments)
     try:
-        return _run(given)
+        return _run(args)
     except KeyboardInterrupt:
-        print("rdrop-probe: stopped; the same command goes on", file=sys.stderr)
+        print("rdrop-probe: Stopped and saved. Run the same command to resume.", file=sys.stderr)
         return 130
     except (OptionError, OSError) as error:
         print(f"rdrop-probe: {error}", file=sys.stderr)
@@ -43,51 +43,52 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    question = (
-        "Over-fitting or under-fitting? Short paired trials with and without standard dropout, and what to try next."
-    )
+    question = "Overfitting or underfitting? Paired trials with and without standard dropout, and a sweep to run next."
     parser = argparse.ArgumentParser(prog="rdrop-probe", description=question)
     add = parser.add_argument
-    add(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="the setting, as for rdrop-exp: model, dataset, schedule, ..."
-    )
+    add("overrides", nargs="*", metavar="KEY=VALUE", help="options as for rdrop-exp: model, dataset, schedule, ...")
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--trials", type=int, metavar="N", help="at most so many trials (default: 12)")
-    budget.add_argument("--minutes", type=float, metavar="M", help="at most so long; trials are shortened to fit")
-    add("--rates", default="", metavar="P,P", help="one or two rates to try, gentlest first (default: 0.1,0.3)")
-    add("--name", default="probe", help="folder of its trials under output_dir, and NAME_next of the sweep it writes")
+    budget.add_argument("--trials", type=int, metavar="N", help="run at most N trials (default: 12)")
+    budget.add_argument(
+        "--minutes", type=float, metavar="M", help="run for at most M minutes; trials are shortened to fit"
+    )
+    add("--rates", default="", metavar="P,P", help="one or two drop rates to try (default: 0.1,0.3)")
+    add("--name", default="probe", help="folder of the trials under output_dir; the next sweep is called NAME_next")
     add("--dry-run", action="store_true", help="show the plan and stop")
     return parser
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     from rdrop_exp.probe import advice, setting
-    from rdrop_exp.probe.conditions import runs, with_rates
-    from rdrop_exp.probe.findings import judge, read, report
+    from rdrop_exp.probe.conditions import probe_trials, with_rates
+    from rdrop_exp.probe.findings import judge, read_findings, report
 
-    started = time.monotonic()
-    target = Path("sweeps") / f"{given.name}_next.yaml"
+    start = time.monotonic()
+    target = Path("sweeps") / f"{args.name}_next.yaml"
     if target.exists() and not target.read_text(encoding="utf-8").startswith(MARK):
-        raise OptionError(f"{target} is there and not of the probe's making: choose another --name")
+        raise OptionError(
+            f"--name={args.name}: {target} exists and was not written by rdrop-probe; choose another name"
+        )
     with setting.hydra_ready():
-        own = setting.examine(*setting.parse(given.overrides))
-        noise = with_rates(own.noise, _rates(given.rates))
-        plan = _plan(given, own, noise)
-        planned = runs(own.o, plan, noise, own.per_epoch, own.sizes["train"])
-        folders = [_folder(own, run, given.name) for run in planned]
-    _show(plan, planned, noise)
-    if given.dry_run:
+        given = setting.examine(*setting.parse(args.overrides))
+        noise = with_rates(given.noise, _rates(args.rates))
+        budget = _budget(args, given, noise)
+        trials = probe_trials(given.o, budget, noise, given.per_epoch, given.sizes["train"])
+        folders = [_folder(given, trial, args.name) for trial in trials]
+    _show(budget, trials, noise)
+    if args.dry_run:
         return 0
-    run_all(own, planned, given.name, None if given.minutes is None else started + 60 * given.minutes - STOPPING)
-    found = read(planned, folders)
-    judged = judge(found)
-    print("\n".join(["", *report(found, judged, noise, plan.notes), "", *advice.sentences(judged, own.branches)]))
-    places = {"branches": own.branches, "dropouts": own.dropouts}
-    content = {"name": given.name} | advice.sweep(judged, noise, own.overrides, found.seeds, **places)
-    write_sweep(target, content, f"It found: {judged}")
-    count = advice.count(content)
+    run_all(given, trials, args.name, None if args.minutes is None else start + 60 * args.minutes - STOP_SECONDS)
+    findings = read_findings(trials, folders)
+    verdict = judge(findings)
+    lines = report(findings, verdict, noise, budget.notes)
+    print("\n".join(["", *lines, "", advice.recommendation(verdict, given.branches)]))
+    sites = {"branches": given.branches, "dropouts": given.dropouts}
+    content = {"name": args.name} | advice.sweep(verdict, noise, given.overrides, findings.seeds, **sites)
+    write_sweep(target, content, f"Verdict: {verdict}")
+    count = advice.count_trials(content)
     print(f"  rdrop-exp -m sweep={target.stem} hydra.sweeper.folder=sweeps    # {count} trials")
-    return 0 if found.seeds else 1
+    return 0 if findings.seeds else 1
 
 
 def _rates(text: str) -> tuple[float, ...]:
@@ -96,87 +97,94 @@ def _rates(text: str) -> tuple[float, ...]:
     except ValueError:
         raise OptionError(f"--rates={text} must be numbers, such as 0.1,0.3") from None
     if len(rates) > 2 or not all(0 < rate < 1 for rate in rates):
-        raise OptionError(f"--rates={text} must be one or two rates above 0 and below 1")
+        raise OptionError(f"--rates={text} must be one or two rates between 0 and 1, both excluded")
     return rates
 
 
-def _plan(given: argparse.Namespace, own: "Setting", noise: "StandardNoise") -> "Plan":
+def _budget(args: argparse.Namespace, given: "ProbeSetting", noise: "StandardNoise") -> "Budget":
     from rdrop_exp.probe.budget import for_minutes, for_trials
     from rdrop_exp.probe.conditions import possible
-    from rdrop_exp.probe.setting import time_a_few_steps
+    from rdrop_exp.probe.setting import measure_cost
 
-    allowed = possible(own.o, own.sizes["train"]) | {"strong": len(noise.rates) > 1}
-    if given.minutes is None:
-        trials = 12 if given.trials is None else given.trials
-        for_trials(trials, None, **allowed)  # too few is said before anything is timed
-        return for_trials(trials, time_a_few_steps(own), **allowed)
-    if given.minutes <= 0:
-        raise OptionError(f"--minutes={given.minutes:g} must be above 0")
-    return for_minutes(given.minutes, time_a_few_steps(own), **allowed)
+    allowed = possible(given.o, given.sizes["train"]) | {"higher_rate": len(noise.rates) > 1}
+    if args.minutes is None:
+        trials = 12 if args.trials is None else args.trials
+        for_trials(trials, None, **allowed)  # rejects too few trials before anything is timed
+        return for_trials(trials, measure_cost(given), **allowed)
+    if args.minutes <= 0:
+        raise OptionError(f"--minutes={args.minutes:g} must be above 0")
+    return for_minutes(args.minutes, measure_cost(given), **allowed)
 
 
-def _folder(own: "Setting", run: "Run", name: str) -> Path:
+def _folder(given: "ProbeSetting", trial: "ProbeTrial", name: str) -> Path:
     from rdrop_exp.config.identity import trial_spec
     from rdrop_exp.probe.setting import composed
     from rdrop_exp.runs.folder import trial_folder
 
-    return trial_folder(trial_spec(composed(own.overrides | run.overrides | {"name": name})))
+    return trial_folder(trial_spec(composed(given.overrides | trial.overrides | {"name": name})))
 
 
-def _show(plan: "Plan", planned: "list[Run]", noise: "StandardNoise") -> None:
-    made = plan.layout
-    parts = [f"{made.seeds} seeds without and with {noise.regularizer} {noise.rates[0]:g}"]
-    parts += [f"{made.strong} with {noise.rates[-1]:g}"] * bool(made.strong)
-    parts += [f"{made.less_data} pairs on 30 % of the data"] * bool(made.less_data)
-    parts += [f"{made.smaller} pairs of a smaller model"] * bool(made.smaller)
-    took = "" if plan.seconds is None else f", about {max(1, round(plan.seconds / 60))} min if none is done yet"
-    print(f"{len(planned)} trials{took}: {'; '.join(parts)}", *plan.notes, sep="\n", flush=True)
+def _show(budget: "Budget", trials: "list[ProbeTrial]", noise: "StandardNoise") -> None:
+    from rdrop_exp.probe.conditions import DATA_FRACTION
+
+    seeds = budget.seeds
+    parts = [f"{seeds.base} seeds without and with {noise.regularizer} {noise.rates[0]:g}"]
+    parts += [f"{seeds.higher_rate} with {noise.rates[-1]:g}"] * bool(seeds.higher_rate)
+    parts += [f"{seeds.less_data} pairs on {DATA_FRACTION:.0%} of the data"] * bool(seeds.less_data)
+    parts += [f"{seeds.smaller_model} pairs of a smaller model"] * bool(seeds.smaller_model)
+    estimate = "" if budget.seconds is None else f", about {max(1, round(budget.seconds / 60))} min from scratch"
+    print(f"{len(trials)} trials{estimate}: {'; '.join(parts)}", *budget.notes, sep="\n", flush=True)
 
 
-def run_all(own: "Setting", planned: "list[Run]", name: str, deadline: float | None) -> None:
-    """The trials that the verdict needs, then those of the trends: within a sweep the longest would come first."""
-    parts = {"verdict": [r for r in planned if r.arm == "own"], "trends": [r for r in planned if r.arm != "own"]}
+def run_all(given: "ProbeSetting", trials: "list[ProbeTrial]", name: str, deadline: float | None) -> None:
+    """First the trials that the verdict needs, then those of the trends: one sweep would start with the longest."""
+    from rdrop_exp.probe.conditions import Condition
+
+    parts = {
+        "verdict": [t for t in trials if t.condition == Condition.GIVEN],
+        "trends": [t for t in trials if t.condition != Condition.GIVEN],
+    }
     for title, part in parts.items():
         left = None if deadline is None else deadline - time.monotonic()
         if part and (left is None or left > 0):
-            launch(own, part, name, title, left)
+            launch(given, part, name, title, left)
 
 
-def launch(own: "Setting", part: "list[Run]", name: str, title: str, seconds: float | None) -> None:
-    """Run these trials as a sweep of rdrop-exp, which skips what is finished; after so many seconds it is stopped."""
+def launch(given: "ProbeSetting", part: "list[ProbeTrial]", name: str, title: str, seconds: float | None) -> None:
+    """Run these trials as a sweep of rdrop-exp, which skips finished ones; stop it after so many seconds."""
     from rdrop_exp.probe.setting import command
 
-    folder = Path(own.o.output_dir) / name
-    grids = [{"overrides": run.overrides} for run in part]
-    content = {"name": name, "title": f"Probe, {title}", "baseline": "none", "overrides": own.overrides, "grids": grids}
-    write_sweep(folder / f"{title}.yaml", content)
-    process = subprocess.Popen(command("-m", f"sweep={title}", f"hydra.sweeper.folder='{folder}'", *own.launcher))
+    folder = Path(given.o.output_dir) / name
+    grids = [{"overrides": trial.overrides} for trial in part]
+    header = {"name": name, "title": f"Probe, {title}", "baseline": "none", "overrides": given.overrides}
+    write_sweep(folder / f"{title}.yaml", header | {"grids": grids})
+    process = subprocess.Popen(command("-m", f"sweep={title}", f"hydra.sweeper.folder='{folder}'", *given.launcher))
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
-        print("The time is up: stopping what still runs.", flush=True)
+        print("Time is up: stopping unfinished trials.", flush=True)
         process.send_signal(signal.SIGTERM)
         process.wait()
-    except KeyboardInterrupt:  # the runner got it as well, and lets its trials save themselves
+    except KeyboardInterrupt:  # the sweep receives it too, and saves its trials
         process.wait()
         raise
     if process.returncode == 2:
-        raise OptionError("the trials could not be planned: see above")
+        raise OptionError("the sweep was rejected: see the message above")
 
 
 def write_sweep(path: Path, content: dict[str, Any], *comments: str) -> None:
-    """A sweep file, marked as the probe's own; numbers among the overrides are written as such."""
+    """A sweep file with the probe's mark; overrides that are numbers are written as numbers."""
     import yaml  # type: ignore[import-untyped]
 
-    def plain(value: Any) -> Any:
+    def as_numbers(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: plain(each) for key, each in value.items()}
+            return {key: as_numbers(each) for key, each in value.items()}
         if isinstance(value, list):
-            return [plain(each) for each in value]
+            return [as_numbers(each) for each in value]
         number = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value)
         return yaml.safe_load(value) if number else value
 
     head = "".join(f"# {comment}\n" for comment in comments)
-    text = yaml.safe_dump(plain(content), sort_keys=False, width=120, allow_unicode=True)
+    text = yaml.safe_dump(as_numbers(content), sort_keys=False, width=120, allow_unicode=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(MARK + head + text, encoding="utf-8")

@@ -1,32 +1,41 @@
-"""The probe's trials: pairs with and without standard noise, on the user's own setting and on variations of it."""
+"""The probe's trials: pairs with and without standard noise, in the given setting and in two variations of it."""
 
 import math
 import re
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from rdrop_exp.config.options import Model, Options
-from rdrop_exp.probe.budget import Plan
+from rdrop_exp.probe.budget import Budget
 
 Overrides = dict[str, Any]
-LESS = 0.3
-"""Share of the training set in the trend over data, one of the paper's four (its figures 3 to 5: 10, 30, 50, 100 %)."""
+DATA_FRACTION = 0.3
+"""Of the training set, for the trend over data; one of the paper's four (its figures 3 to 5: 10, 30, 50, 100 %)."""
 SIZES = (
     ("atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "huge"),
     ("s32", "b32", "l32"), ("s16", "b16", "l16"),
     tuple(f"resnet{depth}" for depth in (10, 14, 18, 26, 34, 50, 101, 152)),
 )  # fmt: skip
-"""Words for size in timm's names, smallest first."""
+"""Size words in timm's model names, smallest first."""
+
+
+class Condition(StrEnum):
+    """What a pair of trials is run on."""
+
+    GIVEN = "given setting"
+    LESS_DATA = f"{DATA_FRACTION:.0%} of the data"
+    SMALLER_MODEL = "smaller model"
 
 
 @dataclass(frozen=True, slots=True)
 class StandardNoise:
-    """What "standard dropout" is for a model: dropout where it has places for it, else stochastic depth."""
+    """What "standard dropout" is for a model: dropout if the model has sites for it, otherwise stochastic depth."""
 
     regularizer: str
     option: str
     rates: tuple[float, ...]
-    """To try, gentlest first."""
+    """To try, lowest first."""
 
     def overrides(self, rate: float) -> Overrides:
         return (
@@ -39,64 +48,68 @@ STOCHASTIC_DEPTH = StandardNoise("stochastic_depth", "drop_path", (0.1, 0.3))
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One trial of the probe. `arm`: own, less (data) or smaller (model); `rate` 0 is without noise."""
-
-    arm: str
+class ProbeTrial:
+    condition: Condition
     rate: float
+    """0: without noise."""
     seed: int
     overrides: Overrides
 
 
-def runs(o: Options, plan: Plan, noise: StandardNoise, per_epoch: int, train_items: int) -> list[Run]:
-    """All trials, partners next to one another and seed by seed, so that what is done first can be compared first."""
-    made = plan.layout
-    own = shortened(o, plan, per_epoch)
-    less = own | less_data(o, plan, per_epoch, train_items)
-    small = own | (smaller(o.model) or {})
-    found = []
-    for seed in range(o.seed, o.seed + max(made.seeds, made.less_data, made.smaller)):
-        number = seed - o.seed
-        arms = [("own", own, made.seeds), ("less", less, made.less_data), ("smaller", small, made.smaller)]
-        for arm, overrides, seeds in arms:
-            rates = (0.0, *noise.rates[: 2 if arm == "own" and number < made.strong else 1])
-            found += [
-                Run(arm, rate, seed, overrides | noise.overrides(rate) | {"seed": seed})
-                for rate in rates
-                if number < seeds
-            ]
-    return found
+def probe_trials(
+    o: Options, budget: Budget, noise: StandardNoise, per_epoch: int, train_items: int
+) -> list[ProbeTrial]:
+    """All trials, pairs together and seed by seed, so that comparisons are possible early."""
+    seeds = budget.seeds
+    base = shortened(o, budget, per_epoch)
+    variants = [
+        (Condition.GIVEN, base, seeds.base),
+        (Condition.LESS_DATA, base | less_data(o, budget, per_epoch, train_items), seeds.less_data),
+        (Condition.SMALLER_MODEL, base | (smaller(o.model) or {}), seeds.smaller_model),
+    ]
+    trials = []
+    for i in range(max(seeds.base, seeds.less_data, seeds.smaller_model)):
+        seed = o.seed + i
+        for condition, overrides, count in variants:
+            rates = (0.0, *noise.rates[: 2 if condition == Condition.GIVEN and i < seeds.higher_rate else 1])
+            if i < count:
+                trials += [
+                    ProbeTrial(condition, rate, seed, overrides | noise.overrides(rate) | {"seed": seed})
+                    for rate in rates
+                ]
+    return trials
 
 
 def total_steps(o: Options, per_epoch: int) -> int:
     return o.schedule.steps or o.schedule.epochs * per_epoch
 
 
-def shortened(o: Options, plan: Plan, per_epoch: int) -> Overrides:
-    """The options that cut training to the plan's share of it; none where it keeps its length."""
-    if plan.share >= 1:
+def shortened(o: Options, budget: Budget, per_epoch: int) -> Overrides:
+    """The options that shorten training as the budget requires; none at full length."""
+    if budget.length_scale >= 1:
         return {}
-    return {"schedule.steps": max(1, round(plan.share * total_steps(o, per_epoch)))} | _warmup(o, plan, per_epoch)
+    steps = max(1, round(budget.length_scale * total_steps(o, per_epoch)))
+    return {"schedule.steps": steps} | _warmup(o, budget, per_epoch)
 
 
-def _warmup(o: Options, plan: Plan, per_epoch: int) -> Overrides:
+def _warmup(o: Options, budget: Budget, per_epoch: int) -> Overrides:
     s = o.schedule
     steps = s.warmup_steps if s.warmup_steps is not None else round(s.warmup_epochs * per_epoch)
-    return {"schedule.warmup_steps": round(plan.share * steps)} if steps else {}
+    return {"schedule.warmup_steps": round(budget.length_scale * steps)} if steps else {}
 
 
-def less_data(o: Options, plan: Plan, per_epoch: int, train_items: int) -> Overrides:
-    """A part of the training set for as many steps, as in the paper, validated as often."""
-    steps = max(1, round(plan.share * total_steps(o, per_epoch)))
+def less_data(o: Options, budget: Budget, per_epoch: int, train_items: int) -> Overrides:
+    """A part of the training set for as many steps, as in the paper, with as many validations."""
+    steps = max(1, round(budget.length_scale * total_steps(o, per_epoch)))
     size = o.optimizer.batch_size
-    epochs = max(1, round(train_items * LESS)) // size or 1
-    every = max(1, round(o.validate_every * per_epoch / epochs))
-    fraction = {"dataset.fraction": round(o.dataset.fraction * LESS, 6), "schedule.steps": steps}
-    return fraction | _warmup(o, plan, per_epoch) | ({"validate_every": every} if every > 1 else {})
+    steps_per_epoch = max(1, round(train_items * DATA_FRACTION)) // size or 1
+    every = max(1, round(o.validate_every * per_epoch / steps_per_epoch))
+    fraction = {"dataset.fraction": round(o.dataset.fraction * DATA_FRACTION, 6), "schedule.steps": steps}
+    return fraction | _warmup(o, budget, per_epoch) | ({"validate_every": every} if every > 1 else {})
 
 
 def smaller(model: Model) -> Overrides | None:
-    """Overrides that make a smaller model of the same family: half the width, or timm's next smaller name."""
+    """Overrides for a smaller model of the same family: half the width, or timm's next smaller one; None if unknown."""
     import timm
 
     if model.pretrained or model.checkpoint:
@@ -114,14 +127,14 @@ def smaller(model: Model) -> Overrides | None:
             pattern = rf"(?<![a-z]){word}(?![a-z0-9])"
             if re.search(pattern, model.name):
                 names = [re.sub(pattern, other, model.name).split(".")[0] for other in reversed(words[:i])]
-                found = next((name for name in names if timm.is_model(name)), None)
-                return {"model": "timm", "model.name": found} if found else None
+                known = next((name for name in names if timm.is_model(name)), None)
+                return {"model": "timm", "model.name": known} if known else None
     return None
 
 
 def possible(o: Options, train_items: int) -> dict[str, bool]:
-    """Which trends this setting allows: enough data for a part of it, and a smaller model that is known."""
-    enough = round(train_items * LESS) >= 2 * o.optimizer.batch_size and not o.dataset.repeat_batch
+    """Which trends can be measured: is there enough data to reduce it, and a known smaller model?"""
+    enough = round(train_items * DATA_FRACTION) >= 2 * o.optimizer.batch_size and not o.dataset.repeat_batch
     return {"less_data": enough, "smaller": smaller(o.model) is not None}
 
 

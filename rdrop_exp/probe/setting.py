@@ -1,4 +1,4 @@
-"""The user's own setting, as the probe needs to know it: options, data sizes, places for noise, and speed."""
+"""The given setting as the probe needs to know it: options, data sizes, noise sites, and speed."""
 
 import contextlib
 import json
@@ -9,33 +9,34 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rdrop_exp.config.identity import canonical
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.probe.budget import Cost
+from rdrop_exp.probe.budget import TrialCost
 from rdrop_exp.probe.conditions import DROPOUT, STOCHASTIC_DEPTH, Overrides, StandardNoise, total_steps
 
-OWN = ("regularizer", "seed", "name", "sweep", "hydra.sweeper", "analysis", "repeat")
-"""Options that are the probe's to set."""
-PILOT_STEPS = 8
+RESERVED = ("regularizer", "seed", "name", "sweep", "hydra.sweeper", "analysis", "repeat")
+"""Options that the probe sets itself."""
+TIMED_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class ProbeSetting:
     o: Options
     overrides: Overrides
-    """The user's, by key as a sweep file has them."""
+    """The user's, by key as in a sweep file."""
     launcher: list[str]
-    """Those of the launcher, `hydra.launcher.…`, which are handed on."""
+    """`hydra.launcher.…` overrides, which are passed on."""
     sizes: dict[str, int]
     per_epoch: int
     branches: bool
-    """Whether the model has places for stochastic depth, and `dropouts`: for dropout other than before its head."""
+    """Whether the model has sites for stochastic depth."""
     dropouts: bool
+    """Whether it has sites for dropout other than before the classifier."""
 
     @property
     def noise(self) -> StandardNoise:
@@ -44,23 +45,19 @@ class Setting:
 
 @contextlib.contextmanager
 def hydra_ready() -> Iterator[None]:
-    """Within it `composed` works: Hydra's own state, set up as the command `rdrop-exp` does."""
+    """Set up Hydra as the command `rdrop-exp` does; `composed` needs it."""
     import hydra
-    from hydra.core.config_store import ConfigStore
 
-    from rdrop_exp import launch
-    from rdrop_exp.cli import packaged
+    from rdrop_exp import cli
 
-    ConfigStore.instance().store(name="options", node=asdict(Options()))
-    os.environ.setdefault("RDROP_EXP_SWEEPS", str(packaged("sweeps")))
-    launch.register()
+    cli.register()
     version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    with hydra.initialize_config_dir(str(packaged("conf")), **version):
+    with hydra.initialize_config_dir(str(cli.packaged("conf")), **version):
         yield
 
 
 def composed(overrides: Overrides) -> Options:
-    """Canonical options of these overrides, as a trial has them; `OptionError` in one sentence."""
+    """Canonical options of these overrides, as in a trial; `OptionError` in one sentence."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -76,61 +73,60 @@ def composed(overrides: Overrides) -> Options:
 
 
 def parse(words: list[str]) -> tuple[Overrides, list[str]]:
-    """The user's overrides by key, and the launcher's; `OptionError` for what is the probe's, or a sweep."""
+    """The user's overrides by key, and the launcher's; `OptionError` for a reserved option or several values."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    from rdrop_exp.cli import normalise
+    from rdrop_exp.config.arguments import arrange
 
     launcher = [word for word in words if word.startswith("hydra.launcher.")]
-    own: Overrides = {}
-    for word in normalise([word for word in words if word not in launcher]):
-        key, equals, value = word.partition("=")
-        plain = key.lstrip("+~")
+    words = [word for word in words if word not in launcher]
+    for word in words:
+        key, equals, _ = word.lstrip("+~").partition("=")
         if not equals:
             raise OptionError(f"{word} is not an option: write key=value")
-        if any(plain == name or plain.startswith(f"{name}.") for name in OWN):
-            raise OptionError(f"{plain} is what the probe chooses: leave it out")
+        if any(key == name or key.startswith(f"{name}.") for name in RESERVED):
+            raise OptionError(f"{key} is set by the probe itself: leave it out")
         try:
             sweep = OverridesParser.create().parse_override(word).is_sweep_override()
         except HydraException as error:
-            raise OptionError(f"{word} is not Hydra's grammar: {' '.join(str(error).split())}") from None
+            raise OptionError(f"{word} is not valid Hydra syntax: {' '.join(str(error).split())}") from None
         if sweep:
-            raise OptionError(f"{word} has several values: the probe answers for one setting at a time")
-        own[key] = value
-    return own, launcher
+            raise OptionError(f"{word} has several values: probe one setting at a time")
+    keys_and_values = (word.partition("=") for word in arrange(words))
+    return {key: value for key, _, value in keys_and_values}, launcher
 
 
-def examine(own: Overrides, launcher: list[str]) -> Setting:
-    """Read the data set and build the model once, to know what there is; `hydra_ready` must be in force."""
+def examine(overrides: Overrides, launcher: list[str]) -> ProbeSetting:
+    """Read the data set and build the model once to find sizes and noise sites; requires `hydra_ready`."""
     from rdrop_exp.data import datasets
     from rdrop_exp.data.sampler import EpochSampler
     from rdrop_exp.models.build import create_network
     from rdrop_exp.noise.sites import PRESETS, noise_sites
 
-    o = composed(own)
-    own = without_rates(own)
+    o = composed(overrides)
     source = datasets.load(o.dataset)
     sampler = EpochSampler(source.sets, o.dataset, o.optimizer.batch_size, 0)
     size = o.dataset.image_size or (224 if source.images is None else source.images.shape[-1])
     model = create_network(o.model, "model", classes=source.classes, channels=source.channels, image_size=size)
-    found = {site.name for site in noise_sites(model)}
-    dropouts = bool(found & set(PRESETS["dru"]))
-    return Setting(
-        o=o, overrides=own, launcher=launcher, sizes=sampler.sizes, per_epoch=sampler.steps,
-        branches="branch" in found, dropouts=dropouts,
+    sites = {site.name for site in noise_sites(model)}
+    return ProbeSetting(
+        o=o, overrides=without_rates(overrides), launcher=launcher, sizes=sampler.sizes, per_epoch=sampler.steps,
+        branches="branch" in sites, dropouts=bool(sites & set(PRESETS["dru"])),
     )  # fmt: skip
 
 
-def without_rates(own: Overrides) -> Overrides:
-    """The overrides, with a rate of 0 where an experiment among them sets one that another regularizer would keep."""
-    kinds = ((DROPOUT, "drop_path"), (STOCHASTIC_DEPTH, "dropout"))
-    left = [other for kind, other in kinds if getattr(composed(own | kind.overrides(0.1)).regularizer, other)]
-    return own | {f"regularizer.{option}": 0 for option in left}
+def without_rates(overrides: Overrides) -> Overrides:
+    """The overrides, with a rate of 0 where an experiment among them sets one that the probe's noise would keep."""
+    other_rates = ((DROPOUT, "drop_path"), (STOCHASTIC_DEPTH, "dropout"))
+    kept = [
+        other for noise, other in other_rates if getattr(composed(overrides | noise.overrides(0.1)).regularizer, other)
+    ]
+    return overrides | {f"regularizer.{option}": 0 for option in kept}
 
 
-def slots_of(launcher: list[str]) -> list[Any]:
-    """The slots that the launcher will use, by the options handed on to it."""
+def worker_slots(launcher: list[str]) -> list[Any]:
+    """The slots that the launcher will use, given its overrides."""
     import yaml  # type: ignore[import-untyped]
 
     from rdrop_exp.launch.devices import allocate
@@ -140,7 +136,7 @@ def slots_of(launcher: list[str]) -> list[Any]:
     try:
         return allocate(**known)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"the launcher's options do not fit: {error}") from None
+        raise OptionError(str(error)) from None
 
 
 def command(*words: str) -> list[str]:
@@ -148,31 +144,32 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "rdrop_exp", *words]
 
 
-def time_a_few_steps(setting: Setting) -> Cost:
-    """Train a few noisy steps in a process of its own, on one site; `OptionError` with its words where that fails."""
-    o, slots = setting.o, slots_of(setting.launcher)
+def measure_cost(setting: ProbeSetting) -> TrialCost:
+    """Train a few noisy steps in a process of its own, on one slot; `OptionError` with its output if that fails."""
+    o, slots = setting.o, worker_slots(setting.launcher)
     with tempfile.TemporaryDirectory() as folder:
-        few = {"schedule.steps": PILOT_STEPS, "schedule.warmup_steps": 0, "dataset.limit": PILOT_STEPS}
+        few = {"schedule.steps": TIMED_STEPS, "schedule.warmup_steps": 0, "dataset.limit": TIMED_STEPS}
         quiet = {"logger.wandb": "disabled", "name": "pilot", "output_dir": folder, "keep_weights": "false"}
         words = setting.overrides | setting.noise.overrides(setting.noise.rates[0]) | few | quiet
-        before = time.monotonic()
-        done = subprocess.run(
+        start = time.monotonic()
+        process = subprocess.run(
             command(*(f"{k}={v}" for k, v in words.items())),
             env=os.environ | slots[0].environment(), capture_output=True, text=True,
         )  # fmt: skip
-        wall = time.monotonic() - before
-        if done.returncode:
-            raise OptionError(f"a trial of {PILOT_STEPS} steps failed: {done.stderr.strip() or done.stdout.strip()}")
+        wall = time.monotonic() - start
+        if process.returncode:
+            output = process.stderr.strip() or process.stdout.strip()
+            raise OptionError(f"a trial of {TIMED_STEPS} steps failed: {output}")
         (path,) = Path(folder).glob("pilot/*/result.json")
         result = json.loads(path.read_text(encoding="utf-8"))
     steps, size = total_steps(o, setting.per_epoch), min(o.optimizer.batch_size, setting.sizes["train"])
-    rounds = max(1, math.ceil(steps / setting.per_epoch / o.validate_every))
+    validations = max(1, math.ceil(steps / setting.per_epoch / o.validate_every))
     cap = 2 * size * o.dataset.limit if o.dataset.limit else math.inf
-    return Cost(
+    return TrialCost(
         images_per_second=result["images_per_second"],
         startup=max(0.0, wall - result["seconds"]),
         steps=steps,
         batch_size=size,
-        evaluated=rounds * min(cap, setting.sizes["validation"]) + min(cap, setting.sizes["test"]),
-        slots=len(slots),
+        evaluated=validations * min(cap, setting.sizes["validation"]) + min(cap, setting.sizes["test"]),
+        workers=len(slots),
     )
