@@ -9,9 +9,7 @@ from rdrop_exp.probe.conditions import Condition, ProbeTrial
 COST = TrialCost(images_per_second=100, startup=10, steps=1000, batch_size=10, evaluated=3000, workers=2)
 
 
-def write_results(
-    tmp_path: Path, values: dict[tuple[Condition, float, int], float]
-) -> tuple[list[ProbeTrial], list[Path]]:
+def write_results(root: Path, values: dict[tuple[Condition, float, int], float]) -> tuple[list[ProbeTrial], list[Path]]:
     """Trials and their folders, with a result where the value is not 0."""
     trials, folders = [], []
     for (condition, rate, seed), value in values.items():
