@@ -19,12 +19,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rdrop_exp import launch
+from rdrop_exp.config.arguments import arrange, why_unknown
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
-from rdrop_exp.config.schema import OptionError, hints, nearest, unwrap
-from rdrop_exp.launch import Trial
+from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.runs.folder import trial_folder
+
+COLUMNS = {"epoch": "epoch", "loss": "train/loss", "val acc": "val/accuracy", "images/s": "images_per_second"}
+"""Of the live display of a sweep: heading to key in metrics.jsonl."""
 
 
 def packaged(name: str) -> Path:
@@ -33,32 +37,36 @@ def packaged(name: str) -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[1] / name
 
 
-def normalise(arguments: list[str]) -> list[str]:
-    """Overrides as Hydra wants them.
-
-    A model by its timm name comes without a preset's arguments, a sweep is a multirun, and open dictionaries are open.
-    """
-    keys = {argument.partition("=")[0] for argument in arguments}
-    chosen = ["model=timm"] if "model.name" in keys and "model" not in keys else []
-    if "sweep" in keys and not {"-m", "--multirun"} & keys:
-        chosen.append("-m")
-    openings = ("model.args", "peer.args", "optimizer.args")
-    return chosen + ["++" + a if a.startswith(openings) else a for a in arguments]
-
-
 def options_of(cfg: DictConfig) -> Options:
     """Checked options from what Hydra composed."""
-    return from_dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    for group, label in (("regularizer", "name"), ("dataset", "label")):
+        choice = chosen(group)
+        if choice and not shipped(group, choice) and not values[group][label]:
+            values[group][label] = choice  # a preset of one's own is called by its file's name
+    return from_dict(values)
 
 
-def describe(cfg: DictConfig) -> Trial:
+def chosen(group: str) -> str:
+    """The choice of a group of options that Hydra made; empty where there is none, or no Hydra."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return str(HydraConfig.get().runtime.choices.get(group) or "") if HydraConfig.initialized() else ""
+
+
+def shipped(group: str, choice: str) -> bool:
+    """Whether the choice is one of this package's own."""
+    return (packaged("conf") / group / f"{choice}.yaml").is_file()
+
+
+def describe(cfg: DictConfig) -> PlannedTrial:
     """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
     spec = trial_spec(options_of(cfg))
     o, r = spec.options, spec.options.regularizer
     passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every
     length = o.schedule.steps or o.schedule.epochs * o.dataset.fraction
     folder = trial_folder(spec)
-    return Trial(
+    return PlannedTrial(
         identity=spec.identity,
         folder=str(folder),
         name=folder.name,
@@ -70,7 +78,7 @@ def describe(cfg: DictConfig) -> Trial:
 
 def task(cfg: DictConfig) -> float | None:
     """What every launcher runs: one trial; returns its validation accuracy, for sweepers that optimise."""
-    overrides, alone = _hydra()
+    overrides, alone = overrides_of_task()
     try:
         options = options_of(cfg)  # before the heavy imports, so that a mistyped option is answered at once
         check_chosen(options, overrides)
@@ -103,11 +111,12 @@ def check_chosen(o: Options, overrides: list[str]) -> None:
             near = {"drop_path": "stochastic_depth", "alpha": "rdrop"}.get(key, "dropout")
             value = getattr(o.regularizer, key)
             raise OptionError(
-                f"regularizer.{key}={value} does nothing with regularizer=none: choose one, such as regularizer={near}"
+                f"regularizer.{key}={value} has no effect with regularizer=none: choose a regularizer,"
+                f" such as regularizer={near}"
             )
 
 
-def _hydra() -> tuple[list[str], bool]:
+def overrides_of_task() -> tuple[list[str], bool]:
     """The overrides of this trial, and whether it is a run of its own rather than part of a sweep."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -117,19 +126,38 @@ def _hydra() -> tuple[list[str], bool]:
     return list(HydraConfig.get().overrides.task), HydraConfig.get().mode == RunMode.RUN
 
 
+def register() -> None:
+    """What the configuration needs before Hydra composes it: every option with its default, sweeper and launcher.
+
+    The command does this by itself; call it before `hydra.compose("train")` in a program of your own.
+    """
+    ConfigStore.instance().store(name="options", node=asdict(Options()))
+    launch.register(
+        launcher={
+            "accumulate_key": "optimizer.accumulate",  # doubled when a trial runs out of memory and is retried
+            "metric": "val/accuracy",
+            "columns": COLUMNS,
+            "summary": "rdrop_exp.report:summarise",  # called after the last trial
+        },
+        sweeper={
+            "folder": os.environ.get("RDROP_EXP_SWEEPS", str(packaged("sweeps"))),
+            "describe": "rdrop_exp.cli:describe",  # maps a configuration to a trial
+            "name_key": "name",  # a named sweep sets the experiment name
+        },
+    )
+
+
 def main() -> NoReturn:
     """Entry point: exit code 0, 2 for what is wrong with the options, 1 for what fails in training."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them
-    ConfigStore.instance().store(name="options", node=asdict(Options()))
     # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
     version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    os.environ.setdefault("RDROP_EXP_SWEEPS", str(packaged("sweeps")))
-    launch.register()
-    sys.argv[1:] = launch.arguments(normalise(sys.argv[1:]))
+    register()
     try:
+        sys.argv[1:] = launch.arguments(arrange(sys.argv[1:]))
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:
-        _exit(130, "stopped; the same command goes on")
+        _exit(130, "Stopped and saved. Run the same command to resume.")
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         sys.exit(0)
@@ -154,7 +182,7 @@ def _exit(code: int, message: str) -> NoReturn:
 
 def explain(error: BaseException, arguments: list[str]) -> str:
     """One sentence for a user's error, with the nearest valid name."""
-    if isinstance(error, OptionError):
+    if getattr(error, "option_error", False):
         return str(error)
     choices = getattr(error, "options", None)
     missing = getattr(error, "missing_cfg_file", None)
@@ -163,30 +191,22 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         return f"{group or 'config'}={choice} is not a choice{nearest(choice, choices)}"
     for argument in arguments:
         key = argument.lstrip("+~").partition("=")[0]
-        if "=" in argument and not argument.startswith("-") and (why := unknown(key)):
+        if "=" in argument and not argument.startswith("-") and (why := why_unknown(key)):
             return why
+    if broken := next((a for a in arguments if not readable(a)), ""):
+        key, _, value = broken.partition("=")
+        return f"{broken} cannot be read: put its value in quotes, as in {key}='\"{value}\"'"
     return " ".join(str(error).split("\nfull_key")[0].split())
 
 
-def unknown(key: str) -> str:
-    """Why `key` is not an option (empty where it is one, or belongs to Hydra)."""
-    if key.startswith("hydra") or "@" in key:
-        return ""
-    known: Any = Options
-    done = ""
-    for word in key.split("."):
-        names = hints(known)
-        if word not in names:
-            groups = ["experiment", "debug"] if not done else []
-            return (
-                ""
-                if word in groups
-                else f"{key} is not an option{nearest(done + word, [done + n for n in (*names, *groups)])}"
-            )
-        done += f"{word}."
-        known = unwrap(names[word])[0]
-        if getattr(known, "__origin__", None) is dict:
-            return ""
-        if not hasattr(known, "__dataclass_fields__"):
-            break
-    return ""
+def readable(override: str) -> bool:
+    """Whether Hydra's grammar takes this argument."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if override.startswith("-") or "=" not in override:
+        return True
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True

@@ -17,12 +17,28 @@ SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
     [
         ("regularizer.alhpa=1", "regularizer.alhpa is not an option; did you mean regularizer.alpha?"),
         ("+regularizer.alhpa=1", "regularizer.alhpa is not an option; did you mean regularizer.alpha?"),
-        ("++x=1", "x is not an option; there is"),
+        ("++x=1", "x is not an option; the choices are"),
         ("modle=resnet18", "modle is not an option; did you mean model?"),
         ("regularizer=rdorp", "regularizer=rdorp is not a choice; did you mean rdrop?"),
-        ("regularizer.alpha=high", "regularizer.alpha=high must be a number at least 0"),
+        ("regularizer.alpha=high", "regularizer.alpha=high must be a finite number at least 0"),
         ("regularizer.dropout=1.5", "regularizer.dropout=1.5 is out of range: it must be at least 0 and below 1"),
-        ("regularizer.dropout=0.1", "regularizer.dropout=0.1 does nothing with regularizer=none: choose one"),
+        ("regularizer.dropout=0.1", "regularizer.dropout=0.1 has no effect with regularizer=none"),
+        ("lr=0.1", "lr is not an option; did you mean optimizer.lr?"),
+        ("epochs=3", "epochs is not an option; did you mean schedule.epochs?"),
+        ("alpha=1", "alpha is not an option; did you mean regularizer.alpha?"),
+        ("--alpha=0.5", "--alpha=0.5 is not a flag: write regularizer.alpha=0.5"),
+        ("--multirn seed=0,1", "--multirn is not a flag; did you mean --multirun?"),
+        ("regularizer=null", "regularizer=null is not a choice"),
+        ("regularizer=3", "regularizer=3 is not a choice"),
+        ("regularizer=rdrop,", "regularizer=rdrop, has an empty value"),
+        ("-m regularizer=none,,rdrop", "regularizer=none,,rdrop has an empty value"),
+        ("seed={a", "seed={a cannot be read"),
+        ("model.name=", "model.name= must be the name of a timm model"),
+        ("name=a/../../b", "name=a/../../b must be a folder inside output_dir"),
+        ("dataset=image_folder dataset.root=données", "dataset.root=données"),
+        ("dataset=image_folder dataset.root=a=b", "dataset.root=a=b"),
+        ("dataset=image_folder dataset.root=it's(1)", "dataset.root=it's(1)"),
+        ("model.args.drop_rate=0.5", "model.args.drop_rate=0.5 has no effect"),
         ("schedule.epochs=0", "schedule.epochs=0 is out of range: it must be at least 1"),
         ("seed=", "seed= must be a whole number"),
         ("dataset=image_folder dataset.root=/no/where", "dataset.root=/no/where"),
@@ -56,7 +72,49 @@ def test_a_trial_runs_from_any_folder_and_is_skipped_the_second_time(command: Co
     assert folder.name.startswith("digits-resnet_micro_8-rdrop-p0.1-a0.5-s0-")
     assert sorted(os.listdir(tmp_path)) == ["here"]
     again = command(*SMALL, "regularizer=rdrop", "name=mine", "output_dir=here/results")
-    assert again.stdout.startswith("already finished")
+    assert again.stdout.startswith("Already finished")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-m model.name=resnet18 regularizer=none,rdrop hydra.launcher.dry_run=true",
+        "model.name=resnet18 regularizer=none,rdrop hydra.launcher.dry_run=true --multirun",
+        "model.name=resnet18 -m hydra.launcher.dry_run=true regularizer=none,rdrop",
+        "model.name=resnet18,resnet34 hydra.launcher.dry_run=true -m",
+        "seed=0,1 -m name=x hydra.launcher.dry_run=true",
+        "seed=0,1 -m --config-dir . name=1 hydra.launcher.dry_run=true",
+    ],
+)
+def test_flags_and_models_go_anywhere(command: Command, arguments: str) -> None:
+    done = command(*arguments.split())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 trials")
+
+
+def test_presets_of_ones_own_are_called_by_their_names(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "my/regularizer").mkdir(parents=True)
+    (tmp_path / "my/dataset").mkdir()
+    (tmp_path / "my/regularizer/strong_rdrop.yaml").write_text("defaults: [rdrop]\nalpha: 5\n")
+    (tmp_path / "my/dataset/numerals.yaml").write_text("name: digits\n")
+    own = ("--config-dir", "my", "dataset=numerals")
+    done = command(*own, *SMALL, "regularizer=strong_rdrop")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "outputs/default").iterdir()
+    assert folder.name.startswith("numerals-resnet_micro_8-strong_rdrop-p0.1-a5-s0-")
+    done = command("-m", *own, "regularizer=rdrop,strong_rdrop", "hydra.launcher.dry_run=true")
+    assert "numerals-resnet_micro_8-strong_rdrop-p0.1-a5" in done.stdout
+    assert "numerals-resnet_micro_8-rdrop-p0.1-a0.5" in done.stdout
+
+
+def test_the_configuration_composes_outside_the_command(tmp_path: Path) -> None:
+    code = (
+        "from hydra import compose, initialize_config_dir; from rdrop_exp import cli; cli.register();"
+        "context = initialize_config_dir(str(cli.packaged('conf')), version_base=None); context.__enter__();"
+        "print(cli.options_of(compose('train', ['regularizer=rdrop'])).regularizer.alpha)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "0.5\n", done.stderr
 
 
 def test_training_failures_exit_with_1(command: Command) -> None:

@@ -18,6 +18,7 @@ from hydra.core.config_store import ConfigStore
 from PIL import Image
 
 from rdrop_exp import cli
+from rdrop_exp.config.arguments import arrange
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
@@ -61,7 +62,7 @@ def _hydra() -> Iterator[None]:
 def composed(command: str) -> Options:
     """Checked options of a command, or of the overrides alone."""
     overrides = command.removeprefix("rdrop-exp").split()
-    return cli.options_of(hydra.compose("train", cli.normalise(overrides)))
+    return cli.options_of(hydra.compose("train", arrange(overrides)))
 
 
 @pytest.fixture(scope="module")

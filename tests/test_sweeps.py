@@ -32,10 +32,10 @@ def test_a_sweep_at_cpu_scale_has_one_at_the_papers(path: Path) -> None:
 
 
 def test_the_wandb_sweep_names_real_options() -> None:
-    from rdrop_exp.cli import unknown
+    from rdrop_exp.config.arguments import why_unknown
 
     content = yaml.safe_load((SWEEPS[0].parent / "wandb/alpha.yaml").read_text())
-    assert [unknown(key) for key in content["parameters"]] == [""] * len(content["parameters"])
+    assert [why_unknown(key) for key in content["parameters"]] == [""] * len(content["parameters"])
     assert "rdrop-exp" in content["command"]
 
 

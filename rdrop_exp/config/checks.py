@@ -18,6 +18,8 @@ def from_dict(values: dict[str, Any]) -> Options:
 def check(options: Options) -> None:
     """Refuse combinations that could not mean what they say."""
     check_name(options.name)
+    if not options.model.name:
+        raise OptionError("model.name= must be the name of a timm model, such as resnet18")
     for group in ("model", "peer"):
         check_model_args(group, getattr(options, group).args)
     r, s = options.regularizer, options.schedule

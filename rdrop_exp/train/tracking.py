@@ -44,6 +44,9 @@ class Tracker:
         self._rows.flush()
         if self._wandb:
             self._wandb.log(row)
+            if self._wandb.announcement:  # once it has started, whenever that is
+                self.message(self._wandb.announcement, quiet=self._bar is not None)
+                self._wandb.announcement = ""
         if self._bar:
             self._bar.show(row)
         if "val/accuracy" in row:
@@ -65,6 +68,11 @@ class Tracker:
         except BrokenPipeError:  # `| head` has seen enough: the trial goes on
             self._echo = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    @property
+    def wandb_url(self) -> str:
+        """The run's address; empty where it is not online."""
+        return self._wandb.url if self._wandb else ""
 
     def summary(self, result: dict[str, Any]) -> None:
         """The final metrics, for W&B's table of runs."""
@@ -120,6 +128,7 @@ class _Wandb:
         self._earlier = read_rows(folder)
         self._queue: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
         self._exit_code = 0
+        self.url = self.announcement = ""
         self._spec, self._folder = spec, folder
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
@@ -164,11 +173,13 @@ class _Wandb:
             name=self._folder.name,
             group=o.name,
             job_type=spec.name.removesuffix(f"-s{o.seed}"),
-            tags=[o.dataset.name, o.model.label or o.model.name, o.regularizer.name, *o.logger.tags],
+            tags=[o.dataset.label or o.dataset.name, o.model.label or o.model.name, o.regularizer.name, *o.logger.tags],
             config=asdict(o) | {"group": spec.group, "identity": spec.identity},
         )
         if why_offline.startswith("W&B cannot be reached"):
             log.warning("%s; logging offline, for `wandb sync`", why_offline)
+        self.url = "" if why_offline else str(run.url)
+        self.announcement = f"W&B: offline ({why_offline})" if why_offline else f"W&B: {self.url}"
         for row in self._earlier if why_offline else ():
             _log_row(run, row)
         return run

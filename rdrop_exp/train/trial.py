@@ -109,7 +109,7 @@ def _train(
             tracker.message(traceback.format_exc(), quiet=True)
             write_result(folder, about | {"status": "failed", "error": str(error) or type(error).__name__})
             raise
-        result = outcome(o, progress)
+        result = outcome(o, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
         weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
         checkpoint.finish(folder, weights | {"identity": spec.identity, "result": result})
         write_result(folder, about | result)
