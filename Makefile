@@ -36,6 +36,7 @@ test-hydra-next: install ## Run the launcher tests against Hydra's release candi
 lint: install ## Check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/oxlint rdrop_exp
 	$(BIN)/mypy
 
 format: install ## Fix style and formatting

@@ -9,7 +9,7 @@ from typing import Any
 from rdrop_exp.analysis.curves import Curve, read_curve
 from rdrop_exp.analysis.table import HEADINGS
 from rdrop_exp.report.groups import Group, Setting
-from rdrop_exp.report.page import as_json
+from rdrop_exp.report.page import as_json, fill
 from rdrop_exp.report.statistics import mean_sd
 
 FIGURES = {
@@ -34,19 +34,18 @@ def build_page(by_setting: list[Setting], sentences: list[str], rows: list[tuple
     title = ", ".join(setting.label for setting in by_setting) or "trials"
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in HEADINGS)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    folder = files("rdrop_exp.analysis")
+    here, report = files("rdrop_exp.analysis"), files("rdrop_exp.report")
     texts = {
         "title": html.escape(title),
         "written": time.strftime("%Y-%m-%d %H:%M"),
-        "css": (files("rdrop_exp.report") / "page.css").read_text(encoding="utf-8"),
-        "sentences": "".join(f'<p class="answer other">{html.escape(sentence)}</p>' for sentence in sentences),
+        "css": (report / "page.css").read_text(encoding="utf-8"),
+        "sentences": "".join(f'<p class="conclusion other">{html.escape(sentence)}</p>' for sentence in sentences),
         "table": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         "data": as_json(payload(by_setting)),
         "plotly": (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
-        "script": (folder / "page.js").read_text(encoding="utf-8"),
+        "script": "".join(path.read_text(encoding="utf-8") for path in (report / "charts.js", here / "page.js")),
     }
-    pieces = (folder / "page.html").read_text(encoding="utf-8").split("{{")
-    return pieces[0] + "".join(texts[name] + rest for name, rest in (piece.split("}}", 1) for piece in pieces[1:]))
+    return fill((here / "page.html").read_text(encoding="utf-8"), texts)
 
 
 def payload(by_setting: list[Setting]) -> dict[str, Any]:

@@ -1,7 +1,13 @@
-/* The figures: each function takes plain values and draws one figure into `home`. Colours come from page.css. */
+/* Charts shared by the pages of rdrop-report and rdrop-analyze. Needs Plotly and the variables of page.css; defines
+   Charts.colour(name, alpha)    a colour of page.css as rgba(), in the theme in force
+   Charts.mixed(a, b, share)     between two of them
+   Charts.axis(title, more)      a Plotly axis in the page's style
+   Charts.band(curve, slot)      a filled trace between curve.low and curve.high over curve.x, or null without any
+   Charts.draw(home, caption, words, traces, layout, height, width)    one figure; returns its plot
+   Charts.update(home, fill)     calls fill(home): figures it draws again are updated in place, the others removed
+   Charts.escaped(text)          text for Plotly, which reads some HTML
+   Charts.format(value)          four significant digits */
 const Charts = (() => {
-  const DASHES = { train: "dash", val: "solid" };
-  const SYMBOLS = ["circle", "circle", "square", "diamond", "triangle-up", "cross", "star"];
   const probe = document.createElement("span");
   probe.hidden = true;
   document.body.append(probe);
@@ -9,7 +15,10 @@ const Charts = (() => {
   /** A colour of page.css as the three numbers that the theme in force gives it. */
   function channels(name) {
     probe.style.color = `var(--${name})`;
-    return getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+    return getComputedStyle(probe)
+      .color.match(/[\d.]+/g)
+      .slice(0, 3)
+      .map(Number);
   }
   const colour = (name, alpha = 1) => `rgba(${channels(name).join(",")},${alpha})`;
   const mixed = (a, b, share) => {
@@ -18,132 +27,90 @@ const Charts = (() => {
   };
 
   function axis(title, more = {}) {
+    const quiet = colour("quiet"),
+      line = colour("line");
     return {
-      title: { text: title, standoff: 8, font: { size: 12, color: colour("quiet") } }, gridcolor: colour("line"), zeroline: false,
-      linecolor: colour("line"), tickcolor: colour("line"), tickfont: { size: 11, color: colour("quiet") }, automargin: true, ...more,
+      title: { text: title, standoff: 8, font: { size: 12, color: quiet } },
+      gridcolor: line,
+      zeroline: false,
+      linecolor: line,
+      tickcolor: line,
+      tickfont: { size: 11, color: quiet },
+      automargin: true,
+      ...more,
     };
   }
 
-  /** One figure: caption above, plot below; `alt` tells in words what it shows. */
-  function draw(home, caption, alt, traces, layout, height = 280, width = 0) {
-    const figure = document.createElement("figure"), title = document.createElement("figcaption"), plot = document.createElement("div");
+  function band({ x, low, high }, slot) {
+    const inside = low ? x.map((_, i) => i).filter((i) => low[i] !== null && high[i] !== null) : [];
+    if (inside.length < 2) return null;
+    const at = (values) => inside.map((i) => values[i]);
+    return {
+      x: [...at(x), ...at(x).reverse()],
+      y: [...at(high), ...at(low).reverse()],
+      fill: "toself",
+      fillcolor: colour(slot, 0.14),
+      line: { width: 0 },
+      mode: "lines",
+      hoverinfo: "skip",
+    };
+  }
+
+  /** Caption above, plot below; `words` say what it shows. A figure of the same caption is drawn over. */
+  function draw(home, caption, words, traces, layout, height = 280, width = 0) {
+    const before = [...home.children].find((child) => child.dataset.key === caption);
+    const figure = before || document.createElement("figure");
+    delete figure.dataset.stale;
+    figure.dataset.key = caption;
+    if (!before) figure.append(document.createElement("figcaption"), document.createElement("div"));
+    const [title, plot] = figure.children;
     title.textContent = caption;
     plot.className = "plot";
     plot.style.height = `${height}px`;
     plot.setAttribute("role", "img");
-    plot.setAttribute("aria-label", `${caption}. ${alt}`);
+    plot.setAttribute("aria-label", caption ? `${caption}. ${words}` : words);
     if (width) figure.style.minWidth = `${width}px`;
-    figure.append(title, plot);
     home.append(figure);
     const fine = matchMedia("(pointer: fine)").matches;
-    Plotly.newPlot(plot, traces, {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest", height,
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("ink") },
-      margin: { l: 48, r: 12, t: 10, b: 40 }, dragmode: fine ? "zoom" : false,
-      hoverlabel: { bgcolor: colour("paper"), bordercolor: colour("line"), font: { color: colour("ink"), size: 12 }, align: "left", namelength: -1 },
-      ...layout,
-    }, { displayModeBar: false, responsive: true });
+    const label = { color: colour("ink"), size: 12 };
+    Plotly.react(
+      plot,
+      traces,
+      {
+        paper_bgcolor: "rgba(0,0,0,0)",
+        plot_bgcolor: "rgba(0,0,0,0)",
+        showlegend: false,
+        hovermode: "closest",
+        height,
+        font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("ink") },
+        margin: { l: 48, r: 12, t: 10, b: 40 },
+        dragmode: fine ? "zoom" : false,
+        uirevision: caption,
+        hoverlabel: {
+          bgcolor: colour("paper"),
+          bordercolor: colour("line"),
+          font: label,
+          align: "left",
+          namelength: -1,
+        },
+        ...layout,
+      },
+      { displayModeBar: false, responsive: true },
+    );
     return plot;
   }
 
-  /** Mean lines with a band a group. `lines`: [{label, slot, series: {name: {x, y, low, high}}}]; `names`: series to dash. */
-  function curves(home, caption, lines, names, unit) {
-    const traces = [], said = [];
-    for (const { label, slot, series } of lines) {
-      for (const [part, name] of Object.entries(names)) {
-        const s = series[name];
-        if (!s) continue;
-        const own = { name: `${label}, ${part}`, legendgroup: label };
-        if (part !== "train" && s.low && s.low.some((v) => v !== null)) {
-          const inside = s.x.map((_, i) => i).filter((i) => s.low[i] !== null);
-          const at = (values) => inside.map((i) => values[i]);
-          traces.push({ ...own, x: [...at(s.x), ...at(s.x).reverse()], y: [...at(s.high), ...at(s.low).reverse()], fill: "toself",
-            fillcolor: colour(slot, 0.14), line: { width: 0 }, mode: "lines", hoverinfo: "skip" });
-        }
-        traces.push({ ...own, x: s.x, y: s.y, mode: "lines", line: { color: colour(slot, part === "train" ? 0.75 : 1), dash: DASHES[part] || "solid",
-          width: part === "train" ? 1.25 : 2 }, hovertemplate: `%{y:.4~g}${unit} at epoch %{x:.4~g}<extra>${escaped(own.name)}</extra>` });
-        if (part !== "train") said.push(`${label} ends at ${format(s.y.at(-1))}${unit}`);
-      }
+  function update(home, fill) {
+    for (const figure of home.children) figure.dataset.stale = "";
+    fill(home);
+    for (const figure of [...home.children].filter((child) => "stale" in child.dataset)) {
+      Plotly.purge(figure.lastElementChild);
+      figure.remove();
     }
-    if (traces.length) draw(home, caption, `Lines over epochs: ${said.join("; ")}.`, traces, { xaxis: axis("epoch"), yaxis: axis("", names.rate || names.mean ? { rangemode: "tozero" } : settled(lines, names)) });
-  }
-
-  /** The range of values after the first tenth of training, where the lines have come close enough to be told apart. */
-  function settled(lines, names) {
-    const series = lines.flatMap((line) => Object.values(names).map((name) => line.series[name])).filter(Boolean);
-    const from = Math.max(...series.map((s) => s.x.at(-1))) / 10;
-    const parts = series.flatMap((s) => [s.y, s.low || [], s.high || []].map((values) => values.filter((v, i) => v !== null && s.x[i] >= from)));
-    const values = parts.flat(), low = Math.min(...values), high = Math.max(...values);
-    const pad = 0.06 * (high - low) || 0.05 * Math.abs(high) || 1;
-    return values.length ? { range: [low - pad, high + pad] } : {};
-  }
-
-  /** Validation at each value of one option, a line a regularizer. */
-  function marginal(home, chart, slots, metric, base) {
-    const traces = [], said = [];
-    for (const line of chart.lines) {
-      const slot = slots[line.regularizer];
-      traces.push({ x: line.points.map((p) => p.x), y: line.points.map((p) => p.y), text: line.points.map((p) => escaped(p.group)), mode: "markers",
-        marker: { color: colour(slot, 0.45), size: 6 }, hovertemplate: "%{text}<br>%{y:.4~g}<extra></extra>" });
-      traces.push({ x: line.x, y: line.y, mode: "lines+markers", name: line.regularizer, line: { color: colour(slot), width: 2 },
-        marker: { size: 8, symbol: SYMBOLS[+slot.slice(4)] }, hovertemplate: `${escaped(line.regularizer)}, mean at %{x}: %{y:.4~g}<extra></extra>` });
-      said.push(`${line.regularizer}: ${line.x.map((x, i) => `${format(line.y[i])} at ${x}`).join(", ")}`);
-    }
-    const shapes = base === null ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: base, y1: base, line: { color: colour("slot0"), dash: "dot", width: 1.5 } }];
-    draw(home, chart.option, `Mean validation ${metric}. ${said.join(". ")}.`, traces,
-      { xaxis: axis(chart.option, { type: "category", categoryorder: "array", categoryarray: chart.values }), yaxis: axis(""), shapes });
-  }
-
-  /** A matrix of validation means for two options of one regularizer, the best cell framed. */
-  function heat(home, chart, metric) {
-    const flat = chart.z.flat().filter((v) => v !== null), high = Math.max(...flat), low = Math.min(...flat);
-    const best = metric.higher ? high : low, notes = [], shapes = [];
-    chart.z.forEach((row, j) => row.forEach((v, i) => {
-      if (v === null) return;
-      const share = high === low ? 1 : metric.higher ? (v - low) / (high - low) : (high - v) / (high - low);
-      notes.push({ x: i, y: j, text: v.toFixed(metric.digits), showarrow: false, font: { size: 12, color: colour(share > 0.5 ? "paper" : "ink") } });
-      if (v === best) shapes.push({ type: "rect", x0: i - 0.5, x1: i + 0.5, y0: j - 0.5, y1: j + 0.5, line: { color: colour("ink"), width: 2 } });
-    }));
-    const ticks = (texts) => ({ tickvals: texts.map((_, i) => i), ticktext: texts.map(escaped), showgrid: false, range: [-0.5, texts.length - 0.5] });
-    const scale = [[0, mixed("paper", "accent", 0.08)], [1, mixed("paper", "accent", 0.95)]];
-    draw(home, `${chart.regularizer}: ${chart.x} × ${chart.y}`,
-      `Mean validation ${metric.name}: ${chart.z.map((row, j) => row.map((v, i) => `${chart.x}=${chart.xs[i]}, ${chart.y}=${chart.ys[j]}: ${v === null ? "none" : format(v)}`).join("; ")).join("; ")}.`,
-      [{ type: "heatmap", z: chart.z, customdata: chart.n, colorscale: scale, reversescale: !metric.higher, showscale: false, xgap: 2, ygap: 2, zmin: low, zmax: high === low ? low + 1 : high,
-        hovertemplate: `${escaped(chart.x)} %{x}, ${escaped(chart.y)} %{y}<br>%{z:.5~g}, mean of %{customdata} groups<extra></extra>` }],
-      { xaxis: axis(chart.x, ticks(chart.xs)), yaxis: axis(chart.y, ticks(chart.ys)), annotations: notes, shapes }, Math.max(220, 90 + 42 * chart.ys.length));
-  }
-
-  /** One line a group over all swept options, from its regularizer to its test measure. */
-  function parallel(home, axes, lines, onPick) {
-    const shapes = [], notes = [], traces = [];
-    axes.forEach((a, i) => {
-      shapes.push({ type: "line", x0: i, x1: i, y0: 0, y1: 1, layer: "below", line: { color: colour("line"), width: 1 } });
-      notes.push({ x: i, y: 1.06, text: `<b>${escaped(a.name)}</b>`, showarrow: false, yanchor: "bottom", font: { size: 12 },
-        xanchor: i === 0 ? "left" : i === axes.length - 1 ? "right" : "center" });
-      a.ticks.forEach(([at, text]) => notes.push({ x: i, y: at, text: escaped(text), showarrow: false, captureevents: a.discrete, name: JSON.stringify([a.name, text]),
-        xanchor: i === axes.length - 1 ? "right" : "left", xshift: i === axes.length - 1 ? -6 : 6, bgcolor: colour("paper", 0.85), borderpad: 1,
-        font: { size: 11, color: colour(a.picked === text ? "accent" : "quiet") } }));
-    });
-    lines.forEach((l) => traces.push({ x: axes.map((_, i) => i), y: l.at, mode: "lines", name: l.label, hoveron: "points", line: { width: l.base ? 2 : 1.75, dash: l.base ? "dot" : "solid",
-      color: l.base ? colour("slot0") : mixed("line", "accent", 0.15 + 0.85 * l.share) }, opacity: l.dim ? 0.08 : 1,
-      hovertemplate: `${escaped(l.label)}<br>${escaped(l.said)}<extra></extra>` }));
-    const plot = draw(home, "", `Each line is a group; the best is ${lines.at(-1).label}. The table holds the same values.`, traces,
-      { xaxis: { visible: false, range: [-0.02, axes.length - 0.98], fixedrange: true }, yaxis: { visible: false, range: [-0.06, 1.16], fixedrange: true }, shapes, annotations: notes, dragmode: false, margin: { l: 8, r: 8, t: 8, b: 8 } }, 380, 104 * axes.length);
-    plot.on("plotly_clickannotation", (event) => onPick(...JSON.parse(event.annotation.name)));
-  }
-
-  /** Test measure against time, every group a point with its standard deviation. */
-  function cost(home, points, metric, where) {
-    const unit = Math.max(...points.map((p) => p.x)) > 6000 ? [3600, "hours"] : Math.max(...points.map((p) => p.x)) > 100 ? [60, "minutes"] : [1, "seconds"];
-    const traces = points.map((p) => ({ x: [p.x / unit[0]], y: [p.y], name: p.label, mode: "markers",
-      error_y: { type: "data", array: [p.sd || 0], visible: p.slot !== null && p.sd !== null, color: colour(p.slot || "line", 0.6), thickness: 1.25, width: 0 },
-      marker: { size: p.slot ? 11 : 7, symbol: p.slot ? SYMBOLS[+p.slot.slice(4)] : "circle-open", color: colour(p.slot || "quiet", p.slot ? 1 : 0.6) },
-      hovertemplate: `${escaped(p.label)}<br>%{y:.5~g}${metric.percent ? " %" : ""} in %{x:.3~g} ${unit[1]}<extra></extra>` }));
-    draw(home, "", points.map((p) => `${p.label}: ${format(p.y)} in ${format(p.x)} s`).slice(0, 20).join("; "), traces,
-      { xaxis: axis(`${unit[1]} a trial`, { rangemode: "tozero" }), yaxis: axis(`${where} ${metric.name}${metric.percent ? ", %" : ""}`) }, 360);
   }
 
   const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  const format = (value) => (value === null || value === undefined ? "nothing" : Number(value.toPrecision(4)).toString());
-  return { curves, marginal, heat, parallel, cost };
+  const format = (value) =>
+    value === null || value === undefined ? "none" : Number(value.toPrecision(4)).toString();
+  return { colour, mixed, axis, band, draw, update, escaped, format };
 })();

@@ -1,7 +1,7 @@
-"""rdrop-report: from a folder of trials to an honest answer.
+"""rdrop-report: compare the trials in a folder.
 
 rdrop-report outputs/alpha                    # table in the terminal, page in outputs/alpha/report.html
-rdrop-report outputs/alpha --watch            # the page, following a running sweep
+rdrop-report outputs/alpha --watch            # serve the page while a sweep runs
 rdrop-report machine1/alpha machine2/alpha --csv > alpha.csv
 """
 
@@ -18,29 +18,39 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    question = "Compare trials: is the gain real, and which setting to use?"
+    question = "Compare trials: which regularizer is best, and is the gain significant?"
     parser = argparse.ArgumentParser(prog="rdrop-report", description=question)
     add = parser.add_argument
-    add("folders", nargs="+", type=Path, metavar="FOLDER", help="trials, or folders that hold them at any depth")
+    add(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="trial folders, or folders that contain them at any depth",
+    )
     add("--baseline", default="", metavar="NAME", help="group or regularizer to compare with (default: none)")
-    add("--metric", default="", metavar="NAME", help="what to compare, such as val/loss (default: accuracy)")
-    add("--top", type=int, default=30, metavar="N", help="groups that the terminal shows; 0: all (default: 30)")
-    add("--page", type=Path, metavar="PATH", help="where the page goes (default: report.html in the first folder)")
-    add("--no-page", action="store_true", help="table only")
+    add("--metric", default="", metavar="NAME", help="metric to compare, such as val/loss (default: accuracy)")
+    add("--top", type=int, default=30, metavar="N", help="number of groups to print; 0 prints all (default: 30)")
+    add("--page", type=Path, metavar="PATH", help="where to write the page (default: report.html in the first folder)")
+    add("--no-page", action="store_true", help="print the table only")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print CSV, one line a group, and write no page")
-    form.add_argument("--json", action="store_true", help="print everything as JSON, and write no page")
-    form.add_argument("--markdown", action="store_true", help="print Markdown, and write no page")
-    form.add_argument("--watch", action="store_true", help="serve the page on this machine while a sweep runs")
+    form.add_argument("--csv", action="store_true", help="print CSV with one line per group instead of writing a page")
+    form.add_argument("--json", action="store_true", help="print JSON instead of writing a page")
+    form.add_argument("--markdown", action="store_true", help="print Markdown instead of writing a page")
+    form.add_argument(
+        "--watch", action="store_true", help="serve the page on localhost and update it while a sweep runs"
+    )
     add("--port", type=int, default=8317, help="port for --watch (default: 8317)")
-    add("--wandb", action="store_true", help="log table and page to the sweep's W&B group (offline without a key)")
+    add("--wandb", action="store_true", help="log table and page to the W&B group of the sweep")
     add("--workspace", action="store_true", help="save a W&B workspace (needs wandb-workspaces and a key)")
     return parser
 
 
 def _run(given: argparse.Namespace) -> None:
-    from rdrop_exp.report import export, table
-    from rdrop_exp.report.compare import Report, make_report
+    import rdrop_exp.report.export as export
+    import rdrop_exp.report.table as table
+    from rdrop_exp.report.compare import make_report
+    from rdrop_exp.report.comparison import Report
 
     if given.watch:
         from rdrop_exp.report.collect import Trial

@@ -1,28 +1,42 @@
-"""Find trials under folders and read what each says of itself: finished, failed, running, stopped or damaged."""
+"""Read the trial folders under some folders: what each trial is, and whether it finished."""
 
-import json
 import os
 import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.runs.folder import last_row, read_start
+from rdrop_exp.report.text import one_line, printable
+from rdrop_exp.runs.folder import last_row, load_result, read_start
 
-STATUSES = ("finished", "running", "stopped", "failed", "damaged", "empty")
-"""In the order in which one of two copies of a trial is preferred."""
 QUIET_SECONDS = 300.0
 """A trial that has written nothing for this long, or for five checkpoints' time, has stopped."""
 
 _SIGNS = {"config.yaml", "metrics.jsonl", "result.json"}
 _WRITTEN = _SIGNS | {"checkpoint.pt", "log.txt"}
+_READ = ("result.json", "trial.json", "config.yaml", "metrics.jsonl")
 _TRIAL_NAME = re.compile(r"-[0-9a-f]{10}$")
 _GROUPS = ("model", "peer", "dataset", "regularizer", "schedule", "optimizer", "logger")
+
+
+class Status(StrEnum):
+    """In the order in which one of two copies of a trial is preferred."""
+
+    FINISHED = "finished"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    DAMAGED = "damaged"
+    EMPTY = "empty"
+
+
+_PREFERENCE = list(Status)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -30,7 +44,7 @@ class Trial:
     """One trial folder. `metrics` are the numbers of its result, accuracies as shares of one; `options` are nested."""
 
     folder: Path
-    status: str
+    status: Status
     identity: str = ""
     group: str = ""
     experiment: str = ""
@@ -54,19 +68,19 @@ class Trial:
 
 
 def collect(folders: Iterable[Path], known: dict[str, tuple[int, Trial]] | None = None) -> tuple[list[Trial], int]:
-    """Every trial under the folders, once each, by name; and how many further copies of them were found.
+    """Every trial under the folders, once each, by name; and how many further copies of them there are.
 
-    `known` keeps finished trials between calls. A folder that is not there, or no trial at all, raises `OptionError`.
+    `known` keeps finished trials between calls. `OptionError` for a missing folder, or where there is no trial at all.
     """
     folders = [Path(folder) for folder in folders]
     for folder in folders:
         if not folder.is_dir():
-            raise OptionError(f"{folder} is not a folder")
+            raise OptionError(f"folder not found: {folder}")
     trials = [_trial(path, files, known) for root in folders for path, files in _trial_folders(str(root))]
     if not trials:
-        raise OptionError(f"there is no trial in {', '.join(map(str, folders))}: a trial has a config.yaml")
+        raise OptionError(f"no trials in {', '.join(map(str, folders))} (a trial is a folder with a config.yaml)")
     chosen: dict[str, Trial] = {}
-    for trial in sorted(trials, key=lambda t: (STATUSES.index(t.status), -t.written)):
+    for trial in sorted(trials, key=lambda t: (_PREFERENCE.index(t.status), -t.written)):
         chosen.setdefault(trial.identity or str(trial.folder.resolve()), trial)
     return sorted(chosen.values(), key=lambda t: (t.folder.name, str(t.folder))), len(trials) - len(chosen)
 
@@ -82,8 +96,8 @@ def _trial_folders(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]]
             continue
         seen.add(real)
         try:
-            with os.scandir(path) as found:
-                entries = {entry.name: entry for entry in found}
+            with os.scandir(path) as scanned:
+                entries = {entry.name: entry for entry in scanned}
         except OSError:
             entries = {}
         inside = [e.path for name, e in entries.items() if name[0] != "." and name != "wandb" and e.is_dir()]
@@ -94,6 +108,8 @@ def _trial_folders(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]]
 
 
 def _trial(path: str, files: dict[str, os.DirEntry[str]], known: dict[str, tuple[int, Trial]] | None) -> Trial:
+    if odd := [name for name in _READ if name in files and not files[name].is_file()]:
+        return Trial(folder=Path(path), status=Status.DAMAGED, error=f"{odd[0]} is not a regular file")
     if "result.json" in files:
         stamp = files["result.json"].stat()
         if known is not None and path in known and known[path][0] == stamp.st_mtime_ns:
@@ -105,75 +121,92 @@ def _trial(path: str, files: dict[str, os.DirEntry[str]], known: dict[str, tuple
     if "config.yaml" in files:
         return _unfinished(path, files)
     if "metrics.jsonl" in files:
-        return Trial(folder=Path(path), status="damaged", error="there is neither a config.yaml nor a result.json")
-    return Trial(folder=Path(path), status="empty", error="there is nothing in it: the trial never began")
+        return Trial(folder=Path(path), status=Status.DAMAGED, error="neither config.yaml nor result.json exists")
+    return Trial(folder=Path(path), status=Status.EMPTY, error="the folder is empty: the trial never started")
 
 
 def _from_result(path: str, written: float) -> Trial:
-    def damaged(reason: str) -> Trial:
-        return Trial(folder=Path(path), status="damaged", error=f"result.json {reason}", written=written)
+    try:
+        result = load_result(path)
+        if result.get("status") not in (Status.FINISHED, Status.FAILED):
+            raise ValueError("neither finished nor failed")
+        return _described(path, written, result)
+    except (OSError, ValueError, OverflowError) as error:
+        reason = f"result.json: {one_line(error)}"
+        return Trial(folder=Path(path), status=Status.DAMAGED, error=reason, written=written)
 
-    try:
-        with open(os.path.join(path, "result.json"), "rb") as file:
-            result = json.loads(file.read())
-    except (OSError, ValueError) as error:
-        return damaged(f"cannot be read: {str(error).splitlines()[0]}")
-    if not isinstance(result, dict) or result.get("status") not in ("finished", "failed"):
-        return damaged("says neither finished nor failed")
-    options, metrics = result.get("options"), result.get("metrics") or {}
-    if not isinstance(options, dict) or not isinstance(metrics, dict):
-        return damaged("has no options")
-    if wrong := [name for name in _GROUPS if not isinstance(options.get(name, {}), dict)]:
-        return damaged(f"has options that are no group: {wrong[0]}")
+
+def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
+    """The trial of a result; ValueError or OverflowError where it holds what cannot be compared."""
+    status = Status(result["status"])
+    options, metrics = _checked_options(result), result.get("metrics") or {}
+    if not isinstance(metrics, dict):
+        raise ValueError("metrics are no dictionary")
     versions = result.get("versions")
-    try:
-        group = str(result.get("group") or "") or trial_spec(from_dict(options)).group
-    except ValueError as error:
-        return damaged(f"names no group, and its options give none: {_one_line(error)}")
     return Trial(
         folder=Path(path),
-        status=result["status"],
-        identity=str(result.get("identity") or ""),
-        group=group,
-        experiment=str(result.get("experiment") or os.path.basename(os.path.dirname(path))),
+        status=status,
+        identity=printable(str(result.get("identity") or "")),
+        group=printable(str(result.get("group") or "")) or trial_spec(from_dict(options)).group,
+        experiment=printable(str(result.get("experiment") or os.path.basename(os.path.dirname(path)))),
         options=options,
-        metrics={name: float(value) for name, value in metrics.items() if isinstance(value, int | float)},
-        error=_one_line(result.get("error")) or ("no reason was given" if result["status"] == "failed" else ""),
-        progress=1.0 if result["status"] == "finished" else None,
+        metrics={printable(name): float(value) for name, value in metrics.items() if isinstance(value, int | float)},
+        error=one_line(result.get("error")) or ("no reason given" if status == Status.FAILED else ""),
+        progress=1.0 if status == Status.FINISHED else None,
         best_epoch=_number(result.get("best_epoch")),
         steps=result.get("steps") if isinstance(result.get("steps"), int) else None,
         seconds=_number(result.get("seconds")),
         images_per_second=_number(result.get("images_per_second")),
-        command=str(result.get("command") or ""),
-        device=str(result.get("device") or ""),
-        versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
+        command=one_line(result.get("command")),
+        device=one_line(result.get("device")),
+        versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
         written=written,
     )
 
 
+def _checked_options(result: dict[str, Any]) -> dict[str, Any]:
+    """The options of a result or a trial.json, which anyone may have written; ValueError where they are none."""
+    options = result.get("options")
+    if not isinstance(options, dict):
+        raise ValueError("no options")
+    if wrong := [name for name in _GROUPS if not isinstance(options.get(name, {}), dict)]:
+        raise ValueError(f"{wrong[0]} is not a group of options")
+    for value in options.values():
+        for number in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(number, int) and number.bit_length() > 1023:
+                raise ValueError("a number is too large")
+    return options
+
+
 def _unfinished(path: str, files: dict[str, os.DirEntry[str]]) -> Trial:
     """A trial with a config.yaml and no result: running or stopped."""
-    trial = Trial(folder=Path(path), status="stopped", experiment=os.path.basename(os.path.dirname(path)))
+    trial = Trial(
+        folder=Path(path), status=Status.STOPPED, experiment=printable(os.path.basename(os.path.dirname(path)))
+    )
     trial.written = max(files[name].stat().st_mtime for name in _WRITTEN & files.keys())
     try:
-        about = read_start(path)
+        _start(trial)
     except OptionError as error:
-        trial.error = f"its config.yaml is of another version, so it is in no group: {error}"
-        about = {}
+        trial.error = f"not compared: its config.yaml was written by another version ({one_line(error)})"
     except (OSError, ValueError) as error:
-        trial.status, trial.error = "damaged", f"its options cannot be read: {_one_line(error)}"
+        trial.status, trial.error = Status.DAMAGED, f"its options cannot be read: {one_line(error)}"
         return trial
-    trial.identity, trial.group = str(about.get("identity") or ""), str(about.get("group") or "")
-    options = about.get("options")
-    trial.options = options if isinstance(options, dict) else {}
-    if not trial.identity and (match := _TRIAL_NAME.search(os.path.basename(path))):
-        trial.identity = match[0][1:]
     trial.progress = _number(last_row(path).get("progress"))
-    quiet = max(QUIET_SECONDS, 5 * float(trial.options.get("checkpoint_seconds") or 0))
+    quiet = max(QUIET_SECONDS, 5 * float(_number(trial.options.get("checkpoint_seconds")) or 0))
     locked = _is_locked(path) if "claim" in files else None
     running = time.time() - trial.written < quiet if locked is None else locked
-    trial.status = "running" if running else "stopped"
+    trial.status = Status.RUNNING if running else Status.STOPPED
     return trial
+
+
+def _start(trial: Trial) -> None:
+    """Identity, group and options from what the trial wrote at its start."""
+    if match := _TRIAL_NAME.search(trial.folder.name):
+        trial.identity = match[0][1:]
+    about = read_start(trial.folder)
+    trial.options = _checked_options(about)
+    trial.identity = printable(str(about.get("identity") or "")) or trial.identity
+    trial.group = printable(str(about.get("group") or ""))
 
 
 def _is_locked(folder: str) -> bool | None:
@@ -188,7 +221,3 @@ def _is_locked(folder: str) -> bool | None:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _one_line(text: Any) -> str:
-    return " ".join(str(text).split()) if text else ""

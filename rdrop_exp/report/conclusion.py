@@ -1,35 +1,35 @@
-"""The answer in words: what is best, whether it is really better, what it would take to know; labels in `backticks`."""
+"""The result in words: what is best, whether it differs significantly from the baseline; labels in `backticks`."""
 
 from rdrop_exp.report.caveats import in_words
-from rdrop_exp.report.compare import Comparison, Report, Row
+from rdrop_exp.report.collect import Status
+from rdrop_exp.report.comparison import Comparison, Report, Row, Verdict
 from rdrop_exp.report.metric import interval, number, signed
 
 NAMED = 2
 """Groups named in the sentence; the others are counted."""
 
 
-def answers(report: Report) -> list[str]:
-    """One sentence for each setting, with the setting's name in front where there are several."""
+def conclusions(report: Report) -> list[str]:
+    """The conclusion on each setting, with the setting's name in front where there are several."""
     several = len(report.comparisons) > 1
-    return [f"On {c.setting.label}: {answer(c)}" if several else answer(c) for c in report.comparisons] or [
-        f"No trial could be read: {status_line(report)}." if report.trials else "There is no trial yet."
+    return [f"{c.setting.label}: {conclusion(c)}" if several else conclusion(c) for c in report.comparisons] or [
+        f"No trial could be read: {status_line(report)}." if report.trials else "No trials yet."
     ]
 
 
-def answer(comparison: Comparison) -> str:
-    """The sentence for one setting; it claims a difference only where the Holm-corrected p-value is below 0.05."""
-    main, others = halves(comparison)
-    return f"{main}; {others}." if others else f"{main}."
+def conclusion(comparison: Comparison) -> str:
+    """One or two sentences; a difference is claimed only where the Holm-corrected p-value is below 0.05."""
+    return " ".join(sentence for sentence in sentences(comparison) if sentence)
 
 
-def halves(comparison: Comparison) -> tuple[str, str]:
-    """The sentence in two, without stops: what is best, and what cannot be told from the baseline (may be empty)."""
+def sentences(comparison: Comparison) -> tuple[str, str]:
+    """What is best, and which other groups are inconclusive (may be empty)."""
     best = comparison.best
     if best is None:
-        return "No trial has finished yet", ""
+        return "No trial has finished yet.", ""
     trials = [trial for row in comparison.rows for trial in row.group.trials]
-    finished = sum(trial.status == "finished" for trial in trials)
-    so_far = f"So far ({finished} of {len(trials)} trials finished), " if finished < len(trials) else ""
+    finished = sum(trial.status == Status.FINISHED for trial in trials)
+    so_far = f"So far ({finished} of {len(trials)} trials): " if finished < len(trials) else ""
     return so_far + _main(comparison, best), _others(comparison, best)
 
 
@@ -37,56 +37,59 @@ def _main(comparison: Comparison, best: Row) -> str:
     base, metric, where = comparison.baseline, comparison.metric, comparison.measure
     level = f"{number(getattr(best, where).mean, metric)}{'%' if metric.scale == 100 else ''} {metric.name} on {where}"
     if len(comparison.rows) == 1:
-        return f"`{best.label}` reaches {level} ({_seeds(best)}); there is no other group to compare it with"
+        return f"`{best.label}` reaches {level} ({_seeds(len(best.val.values))}). There is no other group to compare."
     if best is base:
-        return f"`{best.label}`, the baseline, is best on validation ({level}, {_seeds(best)})"
-    head = f"`{best.label}` is best on validation"
-    found = best.difference
-    if found is None or found.mean is None:
-        why = "has no finished trial" if getattr(base, where).mean is None else "has no seed in common with it"
-        return f"{head} ({level}), but the baseline `{base.label}` {why}: whether it is better cannot be said"
-    gain = signed(found.mean, metric)
-    if found.verdict == "one seed":
-        return f"{head}: {gain} over `{base.label}` on {where}, from one seed: there is no telling whether that is luck"
-    if found.interval is None:
-        each = f"in each of {len(found.seeds)} seeds, too alike for an interval"
-        return f"{head}: {gain} over `{base.label}` on {where} {each}"
-    measured = f"{gain} {interval(found.interval, metric)} over `{base.label}` on {where}, {len(found.seeds)} seeds"
-    if found.verdict == "better":
-        return f"{head}: {measured}"
-    if found.verdict == "worse":
-        return f"{head}, but worse than the baseline on {where}: {measured}"
+        return f"The baseline `{best.label}` is best on validation ({level}, {_seeds(len(best.val.values))})."
+    difference = best.difference
+    if difference is None or difference.mean is None:
+        why = "has no finished trial" if getattr(base, where).mean is None else "shares no seed with it"
+        return f"`{best.label}` is best on validation ({level}), but the baseline `{base.label}` {why}."
+    gain = f"{where} {signed(difference.mean, metric)}"
+    paired = _seeds(len(difference.seeds), "paired ")
+    if difference.verdict is Verdict.ONE_SEED:
+        return f"`{best.label}` is best on validation ({gain} over `{base.label}`), but one seed is too few to judge."
+    if difference.interval is None:
+        return f"`{best.label}` is best on validation: {gain} over `{base.label}`, the same in all {paired}."
+    low, high = interval(difference.interval, metric)
+    measured = f"{gain}, 95 % CI {low} to {high}, {paired}"
+    if difference.verdict is Verdict.BETTER:
+        return f"`{best.label}` is better than `{base.label}` ({measured})."
+    if difference.verdict is Verdict.WORSE:
+        return f"`{best.label}` is best on validation but worse than `{base.label}` on {where} ({measured})."
     tests = sum(row.difference is not None and row.difference.p is not None for row in comparison.rows)
-    if not found.interval[0] <= 0 <= found.interval[1]:  # say why an interval without zero is not enough
-        measured += f", but p = {found.p_holm:.2f} after Holm's correction for {tests} comparisons"
-    return f"{head}, but not distinguishable from the baseline: {measured}{_more(best)}"
+    if not difference.interval[0] <= 0 <= difference.interval[1]:  # an interval without zero needs an explanation
+        measured += f"; p = {difference.p_holm:.2f} after Holm’s correction for {tests} comparisons"
+    return (
+        f"No significant difference from `{base.label}`. Top on validation: `{best.label}` ({measured}; {_more(best)})."
+    )
 
 
 def _others(comparison: Comparison, best: Row) -> str:
     """The groups beside the best that cannot be told from the baseline."""
-    base = comparison.baseline
-    open_ = [row for row in comparison.rows if row is not best and row.difference and row.difference.verdict == "open"]
-    if not open_:
+    rows = [row for row in comparison.rows if row is not best and row.difference]
+    rows = [row for row in rows if row.difference and row.difference.verdict is Verdict.INCONCLUSIVE]
+    if not rows:
         return ""
-    named = [f"`{row.label}`{_more(row)}" for row in open_[:NAMED]]
-    rest = len(open_) - NAMED
+    named = [f"`{row.label}` ({_more(row)})" for row in rows[:NAMED]]
+    rest = len(rows) - NAMED
     if rest > 0:
         named.append(f"{rest} more {'group' if rest == 1 else 'groups'}")
-    if best.difference and best.difference.verdict == "open":
-        return f"nor can {in_words(named)} be told from `{base.label}`"
-    return f"not distinguishable from `{base.label}`: {in_words(named)}"
+    return f"Also inconclusive: {in_words(named)}." if _is_inconclusive(best) else f"Inconclusive: {in_words(named)}."
+
+
+def _is_inconclusive(row: Row) -> bool:
+    return row.difference is not None and row.difference.verdict is Verdict.INCONCLUSIVE
 
 
 def _more(row: Row) -> str:
-    found = row.difference
-    if found is None or found.more_seeds is None:
-        return " (no number of seeds in reach would tell)"
-    return f" (about {found.more_seeds} more {'seed' if found.more_seeds == 1 else 'seeds'} would tell)"
+    more = row.difference.more_seeds if row.difference else None
+    if more is None:
+        return "too small to detect with a practical number of seeds"
+    return f"about {more} more {'seed' if more == 1 else 'seeds'} needed"
 
 
-def _seeds(row: Row) -> str:
-    n = len(row.val.values)
-    return f"{n} seeds" if n > 1 else "one seed"
+def _seeds(count: int, kind: str = "") -> str:
+    return f"{count} {kind}seed{'' if count == 1 else 's'}"
 
 
 def status_line(report: Report) -> str:
@@ -94,6 +97,6 @@ def status_line(report: Report) -> str:
     words = []
     for status, count in report.counts.items():
         shares = [t.progress for t in report.trials if t.status == status and t.progress is not None]
-        done = status in ("running", "stopped") and 0 < len(shares) <= 4
-        words.append(f"{count} {status}" + (f" ({', '.join(f'{100 * s:.0f} %' for s in shares)})" if done else ""))
+        listed = status in (Status.RUNNING, Status.STOPPED) and 0 < len(shares) <= 4
+        words.append(f"{count} {status}" + (f" ({', '.join(f'{100 * s:.0f} %' for s in shares)})" if listed else ""))
     return ", ".join(words)

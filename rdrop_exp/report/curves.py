@@ -37,10 +37,10 @@ def _read(path: Path, _mtime: int, _size: int) -> "Series":
     points: dict[str, tuple[list[float], list[float]]] = {}
     for row in read_rows(path.parent, LINES, (b'"val/', b'"analysis/')):
         epoch = row.get("epoch")
-        if not isinstance(epoch, int | float):
+        if not isinstance(epoch, int | float) or not abs(epoch) < 1e300:
             continue
         for name, value in row.items():
-            if "/" in name and isinstance(value, int | float) and abs(value) < float("inf"):
+            if "/" in name and isinstance(value, int | float) and abs(value) < 1e300:
                 x, y = points.setdefault(name, ([], []))
                 x.append(epoch)
                 y.append(value)
@@ -53,23 +53,23 @@ def over_seeds(trials: list[Trial], names: list[str], scales: dict[str, float]) 
     A point counts the seeds that reached it; where fewer than two did, the band is null.
     """
     series = [read(trial.folder / "metrics.jsonl") for trial in trials]
-    made = {}
+    curves = {}
     for name in names:
-        own = [s[name] for s in series if name in s]
-        if own:
-            made[name] = _summary(own, scales.get(name, 1.0))
-    return made
+        by_seed = [s[name] for s in series if name in s]
+        if by_seed:
+            curves[name] = _summary(by_seed, scales.get(name, 1.0))
+    return curves
 
 
-def _summary(own: "list[tuple[NDArray[np.float64], NDArray[np.float64]]]", scale: float) -> Curve:
+def _summary(by_seed: "list[tuple[NDArray[np.float64], NDArray[np.float64]]]", scale: float) -> Curve:
     import numpy as np
 
-    grid = np.unique(np.concatenate([x for x, _ in own]))
+    grid = np.unique(np.concatenate([x for x, _ in by_seed]))
     if len(grid) > POINTS:
         grid = np.linspace(grid[0], grid[-1], POINTS)
     # Rows may repeat an epoch after a restart: interpolation wants increasing ones.
-    values = np.full((len(own), len(grid)), np.nan)
-    for i, (x, y) in enumerate(own):
+    values = np.full((len(by_seed), len(grid)), np.nan)
+    for i, (x, y) in enumerate(by_seed):
         order = np.unique(x, return_index=True)[1]
         values[i] = np.interp(grid, x[order], y[order], left=np.nan, right=np.nan)
     values *= scale

@@ -5,17 +5,19 @@ import io
 import json
 from typing import Any
 
-from rdrop_exp.report.compare import Comparison, Report, Row
-from rdrop_exp.report.conclusion import answers
+from rdrop_exp.report.collect import Status
+from rdrop_exp.report.comparison import Comparison, Report, Row
+from rdrop_exp.report.conclusion import conclusions
 from rdrop_exp.report.groups import plain
+from rdrop_exp.report.text import printable
 
 
 def record(row: Row, comparison: Comparison, rank: int) -> dict[str, Any]:
     """One group as plain values, in the units of the report (percent for accuracies, seconds)."""
-    found = row.difference
-    low, high = (found and found.interval) or (None, None)
-    flip = (found and found.interval_sign_flip) or (None, None)
-    statuses = ("finished", "running", "stopped", "failed")
+    difference = row.difference
+    low, high = (difference and difference.interval) or (None, None)
+    flip = (difference and difference.interval_sign_flip) or (None, None)
+    statuses = (Status.FINISHED, Status.RUNNING, Status.STOPPED, Status.FAILED)
     return {
         "rank": rank,
         "group": row.label,
@@ -27,25 +29,25 @@ def record(row: Row, comparison: Comparison, rank: int) -> dict[str, Any]:
         "val_sd": row.val.sd,
         "test_mean": row.test.mean,
         "test_sd": row.test.sd,
-        "difference": found.mean if found else None,
+        "difference": difference.mean if difference else None,
         "difference_low": low,
         "difference_high": high,
-        "difference_sd": found.sd if found else None,
-        "paired_seeds": len(found.seeds) if found else None,
-        "p": found.p if found else None,
-        "p_holm": found.p_holm if found else None,
-        "p_sign_flip": found.p_sign_flip if found else None,
+        "difference_sd": difference.sd if difference else None,
+        "paired_seeds": len(difference.seeds) if difference else None,
+        "p": difference.p if difference else None,
+        "p_holm": difference.p_holm if difference else None,
+        "p_sign_flip": difference.p_sign_flip if difference else None,
         "sign_flip_low": flip[0],
         "sign_flip_high": flip[1],
-        "effect_size": found.effect if found else None,
-        "more_seeds": found.more_seeds if found else None,
-        "verdict": found.verdict if found else "baseline",
+        "effect_size": difference.effect if difference else None,
+        "more_seeds": difference.more_seeds if difference else None,
+        "verdict": str(difference.verdict) if difference else "baseline",
         "train_loss": row.train_loss.mean,
         "gap": row.gap.mean,
         "seconds": row.seconds.mean,
         "relative_cost": row.relative_cost,
         "images_per_second": row.speed.mean,
-        **{status: len(row.group.having(status)) for status in statuses},
+        **{str(status): len(row.group.having(status)) for status in statuses},
         "identity": row.group.identity,
     }
 
@@ -70,7 +72,7 @@ def as_csv(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """Everything: answers, groups with their values by seed, problems, and the command of each trial."""
+    """Everything: conclusions, groups with their values by seed, problems, and the command of each trial."""
     comparisons = [
         {
             "setting": c.setting.label,
@@ -87,12 +89,17 @@ def as_json(report: Report) -> str:
     ]
     trials = [
         {
-            "folder": str(t.folder), "status": t.status, "identity": t.identity, "group": t.group, "seed": t.seed,
-            "progress": t.progress, "error": t.error, "metrics": t.metrics, "command": t.command,
+            "folder": printable(str(t.folder)), "status": t.status, "identity": t.identity, "group": t.group,
+            "seed": t.seed, "progress": t.progress, "error": t.error, "metrics": t.metrics, "command": t.command,
         }
         for t in report.trials
     ]  # fmt: skip
-    whole = {"answers": answers(report), "counts": report.counts, "notes": report.notes, "comparisons": comparisons}
+    whole = {
+        "conclusions": conclusions(report),
+        "counts": report.counts,
+        "notes": report.notes,
+        "comparisons": comparisons,
+    }
     return json.dumps(finite(whole | {"trials": trials}), indent=1, ensure_ascii=False)
 
 

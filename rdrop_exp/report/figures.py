@@ -4,7 +4,8 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
-from rdrop_exp.report.compare import Comparison, Row
+from rdrop_exp.report.collect import Status
+from rdrop_exp.report.comparison import Comparison, Row
 from rdrop_exp.report.curves import over_seeds
 from rdrop_exp.report.groups import plain
 
@@ -14,7 +15,7 @@ ANALYSES = tuple(
     f"analysis/{name}"
     for name in ("direction_variance", "direction_error", "gradient_norm", "model_distance", "inconsistency", "ece")
 )
-"""What trials with `analysis.every` have measured of themselves, and the page shows."""
+"""Metrics of trials with `analysis.every`."""
 PAIRS = 24
 """Heat-maps that the page holds."""
 
@@ -28,12 +29,12 @@ def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
     kept = {}
     for rank, row in enumerate(comparison.rows):
         if rank < CURVES or row is comparison.baseline:
-            trials = [t for t in row.group.trials if t.status in ("finished", "running", "stopped")]
-            made = over_seeds(trials, list(dict.fromkeys(names)), scales)
-            for rate in ("rate/dropout", "rate/drop_path"):  # one schedule for all seeds: the mean is all there is
-                if rate in made:
-                    made[rate] = {"x": made[rate]["x"], "y": made[rate]["y"]}
-            kept[str(rank)] = made
+            trials = [t for t in row.group.trials if t.status in (Status.FINISHED, Status.RUNNING, Status.STOPPED)]
+            series = over_seeds(trials, list(dict.fromkeys(names)), scales)
+            for rate in ("rate/dropout", "rate/drop_path"):  # one schedule for all seeds: no band
+                if rate in series:
+                    series[rate] = {"x": series[rate]["x"], "y": series[rate]["y"]}
+            kept[str(rank)] = series
     return kept
 
 
@@ -88,11 +89,11 @@ def pairs(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
 
 def _by_regularizer(comparison: Comparison, names: tuple[str, ...]) -> dict[str, list[Row]]:
     """Ranked rows whose regularizer sweeps all of the options."""
-    found: dict[str, list[Row]] = defaultdict(list)
+    rows: dict[str, list[Row]] = defaultdict(list)
     for row in comparison.ranked:
         if all(name in row.group.swept for name in names):
-            found[row.group.regularizer].append(row)
-    return found
+            rows[row.group.regularizer].append(row)
+    return rows
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""Trials that differ by nothing but the seed, named by the options in which the groups of a comparison differ."""
+"""Groups of trials that differ only by seed, named by the options in which the groups of a comparison differ."""
 
 import json
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from rdrop_exp.report.collect import Trial
+from rdrop_exp.report.collect import Status, Trial
 
 AUGMENTATION = {
     "dataset.crop", "dataset.flip", "dataset.erase", "dataset.scale", "dataset.rand_augment", "dataset.color_jitter",
@@ -31,7 +31,7 @@ class Group:
     def regularizer(self) -> str:
         return str(self.flat.get("regularizer.name") or "unnamed").replace("`", "'")
 
-    def having(self, status: str) -> list[Trial]:
+    def having(self, status: Status) -> list[Trial]:
         return [trial for trial in self.trials if trial.status == status]
 
 
@@ -50,14 +50,14 @@ def settings(trials: Iterable[Trial]) -> list[Setting]:
     for trial in trials:
         if trial.group:
             together[trial.group].append(trial)
-    apart: dict[str, list[Group]] = defaultdict(list)
+    by_setting: dict[str, list[Group]] = defaultdict(list)
     for identity, members in together.items():
         group = Group(identity=identity, flat=flatten(members[0].options), trials=members)
         where = {name: value for name, value in group.flat.items() if _is_setting(name)}
-        apart[json.dumps(where, sort_keys=True, default=str)].append(group)
-    labels = _setting_labels(list(apart.values()))
-    made = [_labelled(label, groups) for label, groups in zip(labels, apart.values(), strict=True)]
-    return sorted(made, key=lambda setting: setting.label)
+        by_setting[json.dumps(where, sort_keys=True, default=str)].append(group)
+    labels = _setting_labels(list(by_setting.values()))
+    labelled = [_labelled(label, groups) for label, groups in zip(labels, by_setting.values(), strict=True)]
+    return sorted(labelled, key=lambda setting: setting.label)
 
 
 def flatten(options: dict[str, Any]) -> dict[str, Any]:
@@ -100,17 +100,17 @@ def _labelled(label: str, groups: list[Group]) -> Setting:
     named: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
         named[group.regularizer].append(group)
-    own = {name: _own_options(same) for name, same in named.items()}
-    short = short_names({name for names in own.values() for name in names})
-    swept = {name: short[name] for group in groups for name in own[group.regularizer]}
+    options = {name: _varied_options(same) for name, same in named.items()}
+    short = short_names({name for names in options.values() for name in names})
+    swept = {name: short[name] for group in groups for name in options[group.regularizer]}
     for group in groups:
-        group.swept = {name: group.flat.get(name) for name in own[group.regularizer]}
+        group.swept = {name: group.flat.get(name) for name in options[group.regularizer]}
         words = [f"{short[name]}={plain(value)}" for name, value in group.swept.items()]
         group.label = " ".join([group.regularizer, *words])
-    return Setting(label=label, groups=_told_apart(groups), swept=swept)
+    return Setting(label=label, groups=_unambiguous(groups), swept=swept)
 
 
-def _own_options(same: list[Group]) -> list[str]:
+def _varied_options(same: list[Group]) -> list[str]:
     """Options in which groups of one regularizer differ."""
     names = [name for name in varying(same) if name != "regularizer.name"]
     rate, second = "regularizer.dropout", "regularizer.second_dropout"
@@ -119,7 +119,7 @@ def _own_options(same: list[Group]) -> list[str]:
     return names
 
 
-def _told_apart(groups: list[Group]) -> list[Group]:
+def _unambiguous(groups: list[Group]) -> list[Group]:
     """Groups whose options say the same (written by different versions, say) get a piece of their identity."""
     counts = Counter(group.label for group in groups)
     for group in groups:
@@ -128,9 +128,9 @@ def _told_apart(groups: list[Group]) -> list[Group]:
     return sorted(groups, key=lambda group: group.label)
 
 
-def _setting_labels(apart: list[list[Group]]) -> list[str]:
-    """Data set and model; and, where that is not enough, whatever else tells the settings apart."""
-    heads = [groups[0] for groups in apart]
+def _setting_labels(by_setting: list[list[Group]]) -> list[str]:
+    """Data set and model; where these are ambiguous, the options that differ as well."""
+    heads = [groups[0] for groups in by_setting]
     labels = []
     for head in heads:
         model = (head.trials[0].options.get("model") or {}).get("label") or head.flat.get("model.name")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.report.collect import Trial
+from rdrop_exp.report.collect import Status, Trial
 
 _LOWER_IS_BETTER = ("loss", "entropy", "error", "perplexity", "nll", "mse", "mae", "rmse", "brier", "ece", "divergence")
 _SHARES = ("accuracy", "top", "precision", "recall", "f1", "error")
@@ -28,16 +28,16 @@ class Metric:
 
 
 def choose_metric(trials: Iterable[Trial], wanted: str = "") -> Metric:
-    """The metric of that name (`accuracy` or `val/accuracy`), else accuracy, else the first that is no loss."""
-    names = sorted({n for trial in trials for n in trial.metrics if trial.status == "finished" and "/" in n})
-    held = dict.fromkeys(n.split("/", 1)[1] for n in names if n.startswith(("val/", "test/")))
+    """The metric of that name (`accuracy` or `val/accuracy`), else accuracy, else the first that is not a loss."""
+    names = sorted({n for trial in trials for n in trial.metrics if trial.status == Status.FINISHED and "/" in n})
+    measured = dict.fromkeys(n.split("/", 1)[1] for n in names if n.startswith(("val/", "test/")))
     if wanted:
         name = wanted.split("/", 1)[-1]
-        if held and name not in held:
-            raise OptionError(f"--metric={wanted} was not measured by any trial{nearest(name, held)}")
+        if measured and name not in measured:
+            raise OptionError(f"--metric={wanted} was not measured by any trial{nearest(name, measured)}")
     else:
-        found = ["accuracy", *(n for n in held if not n.startswith(_LOWER_IS_BETTER)), *held]
-        name = next((n for n in found if n in held), "accuracy")
+        preferred = ["accuracy", *(n for n in measured if not n.startswith(_LOWER_IS_BETTER)), *measured]
+        name = next((n for n in preferred if n in measured), "accuracy")
     return Metric(
         name=name,
         higher_is_better=not any(word in name for word in _LOWER_IS_BETTER),
@@ -55,6 +55,7 @@ def signed(value: float, metric: Metric) -> str:
     return (text.lstrip("+−") if not text.strip("+−0.") else text) + metric.unit
 
 
-def interval(bounds: tuple[float, float], metric: Metric) -> str:
-    """`[0.31, 1.29]`."""
-    return "[" + ", ".join(f"{b:.{metric.digits}f}".replace("-", "−") for b in bounds) + "]"
+def interval(bounds: tuple[float, float], metric: Metric) -> tuple[str, str]:
+    """Both ends, with true minus signs."""
+    low, high = (f"{bound:.{metric.digits}f}".replace("-", "−") for bound in bounds)
+    return low, high

@@ -1,42 +1,128 @@
-/* The page around table and figures: answers, theme, address, and news while a sweep runs. */
+/* The page around table and figures: conclusions, theme, address, and updates while a sweep runs. */
 function words() {
-  const { data } = state, several = data.comparisons.length > 1;
-  $("#made").textContent = `made ${data.made}` + (document.body.dataset.watch > 0 ? ", refreshes itself" : "");
+  const { data } = state,
+    several = data.comparisons.length > 1;
+  $("#created").textContent = data.created + (document.body.dataset.watch > 0 ? " · updates automatically" : "");
   $("#status").textContent = data.status ? `Trials: ${data.status}.` : "";
-  $("#answers").replaceChildren(...data.comparisons.flatMap((c, i) => [
-    several ? make("button", { type: "button", className: "choose", "aria-pressed": String(i === state.setting), onclick: () => { choosing(i); remember(); } }, c.setting) : null,
-    make("p", { className: i === state.setting ? "answer" : "answer other" }, ...marked(c.answer[0]), ".",
-      c.answer[1] ? make("span", {}, ...marked(` ${c.answer[1][0].toUpperCase()}${c.answer[1].slice(1)}.`)) : null),
-  ].filter(Boolean)));
-  if (!data.comparisons.length) $("#answers").replaceChildren(make("p", { className: "answer" }, data.status ? `No trial could be read: ${data.status}.` : "There is no trial yet."), ...data.notes.map((note) => make("p", { className: "quiet" }, ...marked(note))));
-  const list = data.problems.map((p) => make("tr", {}, make("td", {}, p.status + (p.progress ? ` at ${Math.round(100 * p.progress)} %` : "")), make("td", {}, p.name), make("td", {}, p.error || "stopped before its end; the same command goes on from its checkpoint")));
-  const head = make("tr", {}, ...["status", "trial", "why"].map((title) => make("th", { scope: "col", className: "words" }, title)));
-  $("#failures > div").replaceChildren(list.length ? make("table", {}, make("thead", {}, head), make("tbody", {}, ...list)) : make("p", { className: "quiet" }, "None."),
-    data.problems_more ? make("p", { className: "quiet" }, `${data.problems_more} more are in --json.`) : "");
+  $("#conclusions").replaceChildren(
+    ...data.comparisons.flatMap((c, i) =>
+      [
+        several
+          ? make(
+              "button",
+              {
+                type: "button",
+                className: "choose",
+                "aria-pressed": String(i === state.setting),
+                onclick: () => {
+                  choosing(i);
+                  remember();
+                },
+              },
+              c.setting,
+            )
+          : null,
+        make(
+          "p",
+          { className: i === state.setting ? "conclusion" : "conclusion other" },
+          ...marked(c.conclusion[0]),
+          c.conclusion[1] ? make("span", {}, ...marked(` ${c.conclusion[1]}`)) : null,
+        ),
+      ].filter(Boolean),
+    ),
+  );
+  if (!data.comparisons.length)
+    $("#conclusions").replaceChildren(
+      make(
+        "p",
+        { className: "conclusion" },
+        data.status ? `No trial could be read: ${data.status}.` : "No trials yet.",
+      ),
+      ...data.notes.map((note) => make("p", { className: "quiet" }, ...marked(note))),
+    );
+  const list = data.problems.map((p) =>
+    make(
+      "tr",
+      {},
+      make("td", {}, p.status + (p.progress ? ` at ${Math.round(100 * p.progress)} %` : "")),
+      make("td", {}, p.name),
+      make("td", {}, p.error || "Stopped. Run the same command to resume."),
+    ),
+  );
+  const head = make(
+    "tr",
+    {},
+    ...["status", "trial", "reason"].map((title) => make("th", { scope: "col", className: "words" }, title)),
+  );
+  $("#failures > div").replaceChildren(
+    list.length
+      ? make("table", {}, make("thead", {}, head), make("tbody", {}, ...list))
+      : make("p", { className: "quiet" }, "None."),
+    data.problems_more ? make("p", { className: "quiet" }, `${data.problems_more} more are listed by --json.`) : "",
+  );
 }
 
 function reproduce() {
-  const home = $("#reproduce > div"), parts = [];
+  const home = $("#reproduce > div"),
+    parts = [];
   for (const { command, trials } of current().commands) {
     const code = make("code", {}, command);
-    const copy = make("button", { type: "button", className: "plain", onclick: async () => {
-      getSelection().selectAllChildren(code);
-      try { await navigator.clipboard.writeText(command); copy.textContent = "Copied"; } catch { copy.textContent = "Selected"; }
-    } }, "Copy");
-    parts.push(make("p", { className: "quiet" }, `${trials} trial${trials > 1 ? "s" : ""} `, copy), make("pre", {}, code));
+    const copy = make(
+      "button",
+      {
+        type: "button",
+        className: "plain",
+        onclick: async () => {
+          getSelection().selectAllChildren(code);
+          try {
+            await navigator.clipboard.writeText(command);
+            copy.textContent = "Copied";
+          } catch {
+            copy.textContent = "Selected";
+          }
+        },
+      },
+      "Copy",
+    );
+    parts.push(
+      make("p", { className: "quiet" }, `${trials} trial${trials > 1 ? "s" : ""} `, copy),
+      make("pre", {}, code),
+    );
   }
-  const covered = current().commands.reduce((sum, { trials }) => sum + trials, 0), finished = current().rows.reduce((sum, row) => sum + row.finished, 0);
-  if (covered < finished) parts.push(make("p", { className: "quiet" }, "These are the best group and the baseline; the command of every trial is in its result.json, and in --json."));
+  const covered = current().commands.reduce((sum, { trials }) => sum + trials, 0),
+    finished = current().rows.reduce((sum, row) => sum + row.finished, 0);
+  if (covered < finished)
+    parts.push(
+      make(
+        "p",
+        { className: "quiet" },
+        "Shown: the best group and the baseline. Every trial’s command is in its result.json and in --json.",
+      ),
+    );
   for (const { trials, ...versions } of state.data.versions) {
-    parts.push(make("p", { className: "quiet" }, `${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(" · ")} (${trials} trials)`));
+    parts.push(
+      make(
+        "p",
+        { className: "quiet" },
+        `${Object.entries(versions)
+          .map(([name, version]) => `${name} ${version}`)
+          .join(" · ")} (${trials} trials)`,
+      ),
+    );
   }
-  const devices = Object.entries(state.data.devices).map(([device, count]) => `${device} (${count} trials)`).join(", ");
+  const devices = Object.entries(state.data.devices)
+    .map(([device, count]) => `${device} (${count} trials)`)
+    .join(", ");
   if (devices) parts.push(make("p", { className: "quiet" }, `Devices: ${devices}`));
   home.replaceChildren(...parts);
 }
 
 function contents() {
-  $("#contents").replaceChildren(...[...document.querySelectorAll("main > section:not([hidden])")].map((part) => make("a", { href: `#${part.id}` }, part.dataset.short)));
+  $("#contents").replaceChildren(
+    ...[...document.querySelectorAll("main > section:not([hidden])")].map((part) =>
+      make("a", { href: `#${part.id}` }, part.dataset.short),
+    ),
+  );
 }
 
 // ---- the view -----------------------------------------------------------------------------------------------------
@@ -47,7 +133,10 @@ function show() {
     table();
     figures();
     reproduce();
-  } else document.querySelectorAll("main > section:not(#failures)").forEach((part) => { part.hidden = true; });
+  } else
+    document.querySelectorAll("main > section:not(#failures)").forEach((part) => {
+      part.hidden = true;
+    });
   contents();
 }
 function choosing(setting) {
@@ -58,7 +147,9 @@ function theme(dark) {
   document.documentElement.style.colorScheme = dark ? "dark" : "light";
   named();
 }
-const isDark = () => (document.documentElement.style.colorScheme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+const isDark = () =>
+  (document.documentElement.style.colorScheme ||
+    (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 function named() {
   $("#theme").textContent = isDark() ? "Light" : "Dark";
   $("#theme").setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
@@ -68,32 +159,50 @@ function remember() {
   const view = new URLSearchParams({ sort: state.sort.join(",") });
   if (state.setting) view.set("setting", state.setting);
   if (document.documentElement.style.colorScheme) view.set("theme", isDark() ? "dark" : "light");
-  try { history.replaceState(null, "", `#${view}`); } catch { /* some viewers allow no address */ }
+  try {
+    history.replaceState(null, "", `#${view}`);
+  } catch {
+    /* some viewers allow no address */
+  }
 }
 function recall() {
-  const view = new URLSearchParams(location.hash.slice(1)), [key, direction] = (view.get("sort") || "").split(",");
+  const view = new URLSearchParams(location.hash.slice(1)),
+    [key, direction] = (view.get("sort") || "").split(",");
   if (COLUMNS.some((column) => column[0] === key)) state.sort = [key, direction === "-1" ? -1 : 1];
   if (state.data.comparisons[view.get("setting")]) state.setting = Number(view.get("setting"));
   if (view.has("theme")) theme(view.get("theme") === "dark");
 }
-async function news(last) {
+async function follow(last) {
   try {
-    const answer = await fetch("data.json", { cache: "no-cache" }), text = await answer.text();
-    if (answer.ok && text !== last) {
+    const response = await fetch("data.json", { cache: "no-cache" }),
+      text = await response.text();
+    if (response.ok && text !== last) {
       last = text;
       state.data = JSON.parse(text);
       state.setting = Math.min(state.setting, Math.max(0, state.data.comparisons.length - 1));
       show();
     }
-  } catch { $("#made").textContent = `made ${state.data.made}; the server has stopped`; }
-  setTimeout(news, 1000 * document.body.dataset.watch, last);
+  } catch {
+    $("#created").textContent = `${state.data.created} · the server has stopped`;
+  }
+  setTimeout(follow, 1000 * document.body.dataset.watch, last);
 }
 
-$("#theme").onclick = () => { theme(!isDark()); if (current()) figures(); remember(); };
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { named(); if (current()) figures(); });
+$("#theme").onclick = () => {
+  theme(!isDark());
+  if (current()) figures();
+  remember();
+};
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  named();
+  if (current()) figures();
+});
 $("#filter").oninput = table;
-$("#all-rows").onclick = () => { state.all = !state.all; table(); };
+$("#all-rows").onclick = () => {
+  state.all = !state.all;
+  table();
+};
 recall();
 named();
 show();
-if (document.body.dataset.watch > 0) setTimeout(news, 1000 * document.body.dataset.watch, fetched);
+if (document.body.dataset.watch > 0) setTimeout(follow, 1000 * document.body.dataset.watch, fetched);

@@ -8,14 +8,16 @@ from collections import Counter
 from importlib.resources import files
 from typing import Any
 
-from rdrop_exp.report import figures
-from rdrop_exp.report.compare import Comparison, Report
-from rdrop_exp.report.conclusion import halves, status_line
+import rdrop_exp.report.figures as figures
+from rdrop_exp.report.collect import Status
+from rdrop_exp.report.comparison import Comparison, Report
+from rdrop_exp.report.conclusion import sentences, status_line
 from rdrop_exp.report.export import finite, records
 from rdrop_exp.report.groups import plain
 from rdrop_exp.report.table import as_markdown, duration
+from rdrop_exp.report.text import printable
 
-SCRIPTS = ("charts.js", "state.js", "table.js", "figures.js", "page.js")
+SCRIPTS = ("charts.js", "plots.js", "state.js", "table.js", "figures.js", "page.js")
 COMMANDS = 20
 _SEED = re.compile(r" seed=(-?\d+)(?=\s|$)")
 PROBLEMS = 500
@@ -39,8 +41,12 @@ def build_page(report: Report, watch: float = 0.0, data: str = "") -> str:
         "plain": html.escape(as_markdown(report)),
         "data": data or as_json(payload(report)),
     }
-    page = (here / "page.html").read_text(encoding="utf-8")
-    pieces = page.split("{{")  # no text of ours is searched for names: it may hold any characters
+    return fill((here / "page.html").read_text(encoding="utf-8"), texts)
+
+
+def fill(template: str, texts: dict[str, str]) -> str:
+    """The template with the text for each `{{name}}`; the texts may hold any characters, `{{` too."""
+    pieces = template.split("{{")
     return pieces[0] + "".join(texts[name] + rest for name, rest in (piece.split("}}", 1) for piece in pieces[1:]))
 
 
@@ -52,16 +58,18 @@ def as_json(values: dict[str, Any]) -> str:
 
 def payload(report: Report) -> dict[str, Any]:
     """Everything the page shows."""
-    problems = [trial for trial in report.trials if trial.error or trial.status not in ("finished", "running")]
+    problems = [
+        trial for trial in report.trials if trial.error or trial.status not in (Status.FINISHED, Status.RUNNING)
+    ]
     versions = Counter(tuple(sorted(t.versions.items())) for t in report.trials if t.versions)
     return {
         "title": ", ".join(report.experiments),
-        "made": time.strftime("%Y-%m-%d %H:%M"),
+        "created": time.strftime("%Y-%m-%d %H:%M"),
         "status": status_line(report),
         "notes": report.notes,
         "comparisons": [_comparison(comparison) for comparison in report.comparisons],
         "problems": [
-            {"name": t.folder.name, "status": t.status, "error": t.error, "progress": t.progress}
+            {"name": printable(t.folder.name), "status": t.status, "error": t.error, "progress": t.progress}
             for t in problems[:PROBLEMS]
         ],
         "problems_more": max(0, len(problems) - PROBLEMS),
@@ -70,41 +78,43 @@ def payload(report: Report) -> dict[str, Any]:
     }
 
 
-def _comparison(made: Comparison) -> dict[str, Any]:
-    rows, ranked = [], {id(row) for row in made.ranked}
-    for row, values in zip(made.rows, records(made), strict=True):
-        swept = {short: plain(row.group.swept[n]) for n, short in made.setting.swept.items() if n in row.group.swept}
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    rows, ranked, metric = [], {id(row) for row in comparison.ranked}, comparison.metric
+    for row, values in zip(comparison.rows, records(comparison), strict=True):
+        swept = {
+            short: plain(row.group.swept[n]) for n, short in comparison.setting.swept.items() if n in row.group.swept
+        }
         took = duration(row.seconds.mean) if row.seconds.mean is not None else ""
         rows.append(values | {"options": swept, "ranked": id(row) in ranked, "time": took})
-    heat, left_out = figures.pairs(made)
-    best = made.best
+    heat, left_out = figures.pairs(comparison)
+    best = comparison.best
     return {
-        "setting": made.setting.label,
-        "answer": halves(made),
+        "setting": comparison.setting.label,
+        "conclusion": sentences(comparison),
         "metric": {
-            "name": made.metric.name, "percent": made.metric.scale == 100, "digits": made.metric.digits,
-            "higher": made.metric.higher_is_better,
+            "name": metric.name, "percent": metric.scale == 100, "digits": metric.digits,
+            "higher": metric.higher_is_better,
         },
-        "measure": made.measure,
-        "baseline": made.rows.index(made.baseline),
-        "best": made.rows.index(best) if best else None,
-        "notes": made.notes,
+        "measure": comparison.measure,
+        "baseline": comparison.rows.index(comparison.baseline),
+        "best": comparison.rows.index(best) if best else None,
+        "notes": comparison.notes,
         "rows": rows,
-        "curves": figures.curves(made),
+        "curves": figures.curves(comparison),
         "curves_kept": figures.CURVES,
-        "marginals": figures.marginals(made),
+        "marginals": figures.marginals(comparison),
         "pairs": heat,
         "pairs_more": left_out,
-        "commands": _commands(made),
+        "commands": _commands(comparison),
     }  # fmt: skip
 
 
-def _commands(made: Comparison) -> list[dict[str, Any]]:
+def _commands(comparison: Comparison) -> list[dict[str, Any]]:
     """The commands that make these trials again, one for all seeds; of many, those of best group and baseline."""
-    finished = [(row, trial) for row in made.rows for trial in row.group.having("finished") if trial.command]
+    finished = [(row, trial) for row in comparison.rows for trial in row.group.having(Status.FINISHED) if trial.command]
     commands = _over_seeds([trial.command for _, trial in finished])
     if len(commands) > COMMANDS:
-        shown = [row for row in (made.best, made.baseline) if row]
+        shown = [row for row in (comparison.best, comparison.baseline) if row]
         commands = _over_seeds([trial.command for row, trial in finished if any(row is one for one in shown)])
     return [{"command": command, "trials": count} for command, count in commands.items()][:COMMANDS]
 

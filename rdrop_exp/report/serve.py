@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.report import page
-from rdrop_exp.report.compare import Report
+from rdrop_exp.report.comparison import Report
+from rdrop_exp.report.page import as_json, build_page, payload
 
 PORT = 8317
 SECONDS = 5.0
@@ -25,7 +25,7 @@ class Live:
         self._data = ""
 
     def data(self) -> str:
-        """The page's data as JSON: the same text until something in it has changed."""
+        """The page's data as JSON: the same text until something in it changes."""
         with self._lock:
             begun = time.monotonic()
             if begun >= self._until:
@@ -33,17 +33,17 @@ class Live:
                     self._report = self._read()
                 except OptionError as error:  # no trial yet: the sweep has not begun
                     self._report = Report(trials=[], comparisons=[], notes=[str(error)])
-                payload = page.payload(self._report)
-                shown = repr({name: value for name, value in payload.items() if name != "made"})
+                content = payload(self._report)
+                shown = repr({name: value for name, value in content.items() if name != "created"})
                 if shown != self._shown:
-                    self._shown, self._data = shown, page.as_json(payload)
+                    self._shown, self._data = shown, as_json(content)
                 ended = time.monotonic()
                 self._until = ended + max(self._seconds, 4 * (ended - begun))
             return self._data
 
     def html(self) -> str:
         data = self.data()
-        return page.build_page(self._report, watch=self._seconds, data=data)
+        return build_page(self._report, watch=self._seconds, data=data)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -86,14 +86,14 @@ def make_server(read: Callable[[], Report], port: int = PORT, seconds: float = S
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
-        raise OptionError(f"--port={port} cannot be used ({error}); 0 takes any free one") from error
+        raise OptionError(f"--port={port} cannot be used ({error}); --port=0 picks a free one") from error
 
 
 def serve(read: Callable[[], Report], port: int = PORT) -> None:
     """Serve until Ctrl-C."""
     with make_server(read, port) as server:
         address = f"http://127.0.0.1:{server.server_address[1]}"
-        print(f"The comparison is at {address} and follows the sweep; Ctrl-C ends this.", flush=True)
+        print(f"Serving the report at {address}; it updates while the sweep runs. Press Ctrl-C to stop.", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

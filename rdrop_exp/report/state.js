@@ -1,8 +1,18 @@
 /* What the page shows and how it writes it; page.py joins these files into one function. */
-const SLOTS = 6, ROWS = 50, PARALLEL = 200;
+const SLOTS = 6,
+  ROWS = 50,
+  PARALLEL = 200;
 const $ = (selector, home = document) => home.querySelector(selector);
 const fetched = $("#data").textContent;
-const state = { data: JSON.parse(fetched), setting: 0, sort: ["rank", 1], slots: new Map(), touched: false, all: false, picked: {} };
+const state = {
+  data: JSON.parse(fetched),
+  setting: 0,
+  sort: ["rank", 1],
+  slots: new Map(),
+  touched: false,
+  all: false,
+  picked: {},
+};
 const current = () => state.data.comparisons[state.setting];
 
 /** An element with properties and children; text is always text, never HTML. */

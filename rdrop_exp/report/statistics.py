@@ -1,8 +1,7 @@
 """Statistics of paired differences over seeds; each function names its method and where it comes from.
 
 Differences are (setting − baseline) of one measure, one number a seed that both have. `level` is the allowed chance of
-a false alarm (0.05 for a 95 % interval). The intervals speak of seeds: of what another one would give on the same test
-set.
+a false alarm (0.05 for a 95 % interval). The intervals cover variation between seeds on the same test set.
 """
 
 import math
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 EXACT_UP_TO = 15
 """Sign-flip tests enumerate all 2ⁿ patterns up to this many differences, and draw patterns at random beyond."""
 MOST_SEEDS = 10_000
-"""Where more seeds than this would be needed to settle a difference, the honest answer is that none will."""
+"""Where significance would need more seeds than this, the difference counts as too small to detect."""
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:

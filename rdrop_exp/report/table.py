@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from rdrop_exp.report.compare import Comparison, Report, Row, Summary
-from rdrop_exp.report.conclusion import answers, status_line
+from rdrop_exp.report.comparison import Comparison, Report, Row, Summary, Verdict
+from rdrop_exp.report.conclusion import conclusions, status_line
 from rdrop_exp.report.metric import Metric, interval, number, signed
+from rdrop_exp.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,16 +24,15 @@ NARROW = 8
 
 def cells(row: Row, comparison: Comparison, rank: int) -> tuple[str, ...]:
     """The row as text, one cell a heading."""
-    metric, found = comparison.metric, row.difference
-    difference = p = ""
+    metric, difference = comparison.metric, row.difference
+    change = p = ""
     verdict = "baseline" if row is comparison.baseline else "not finished" if row.val.mean is None else ""
-    if found and found.mean is not None:
-        difference = signed(found.mean, metric).removesuffix(metric.unit)
-        difference += f" {interval(found.interval, metric)}" if found.interval else ""
-        p = "" if found.p_holm is None else "<0.001" if found.p_holm < 0.001 else f"{found.p_holm:.3f}"
-    if found and row.val.mean is not None:
-        more = f": {found.more_seeds} more" if found.more_seeds else ""
-        verdict = f"open{more}" if found.verdict == "open" else found.verdict
+    if difference and difference.mean is not None:
+        change = signed(difference.mean, metric).removesuffix(metric.unit)
+        change += " [{}, {}]".format(*interval(difference.interval, metric)) if difference.interval else ""
+        p = "" if difference.p_holm is None else "<0.001" if difference.p_holm < 0.001 else f"{difference.p_holm:.3f}"
+    if difference and row.val.mean is not None:
+        verdict = str(difference.verdict)
     relative = "" if row.relative_cost is None else f" (×{row.relative_cost:.2f})"
     return (
         str(rank) if row.val.mean is not None else "",
@@ -40,7 +40,7 @@ def cells(row: Row, comparison: Comparison, rank: int) -> tuple[str, ...]:
         spread(row.val, metric),
         spread(row.test, metric),
         str(len(row.val.values)),
-        difference,
+        change,
         p,
         verdict,
         "" if row.train_loss.mean is None else f"{row.train_loss.mean:.4f}",
@@ -65,8 +65,8 @@ def duration(seconds: float) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """The answers, a table for each setting, the notes."""
-    parts = ["\n\n".join(answers(report))]
+    """The conclusions, a table for each setting, the notes."""
+    parts = ["\n\n".join(conclusions(report))]
     for comparison in report.comparisons:
         lines = [_caption(comparison), "", "| " + " | ".join(HEADINGS) + " |"]
         lines.append("|" + "|".join("---" if h in ("group", "verdict") else "---:" for h in HEADINGS) + "|")
@@ -84,8 +84,8 @@ def _caption(comparison: Comparison) -> str:
     metric = comparison.metric
     unit = " in %" if metric.scale == 100 else ""
     return (
-        f"**{comparison.setting.label}**: {metric.name}{unit}, mean ± standard deviation over seeds; difference on"
-        f" {comparison.measure} to `{comparison.baseline.label}` on paired seeds, t interval, p after Holm."
+        f"**{comparison.setting.label}**: {metric.name}{unit}, mean ± standard deviation over seeds; difference from"
+        f" `{comparison.baseline.label}` on {comparison.measure}, paired by seed, t interval, p by Holm."
     )
 
 
@@ -99,23 +99,23 @@ def terminal() -> "Console":
 
 
 def print_report(report: Report, console: "Console", top: int = 30) -> None:
-    """The answer, the table of each setting (its `top` groups and the baseline), and all that is missing."""
+    """The table of each setting (its `top` groups and the baseline), caveats and problems, and the conclusion."""
     from rich.text import Text
 
     for comparison in report.comparisons:
         console.print(_table(comparison, top, narrow=console.width < 130))
         if top and (more := len(comparison.rows) - top) > 0:
             console.print(f"… and {more} more groups (--top 0 shows all)", style="dim")
-    console.print(f"\nTrials: {status_line(report)}", highlight=False)
+    console.print(Text(f"\nTrials: {status_line(report)}"))
     notes = [*report.notes, *(note for c in report.comparisons for note in c.notes)]
-    problems = [f"{t.folder}: {t.status}: {t.error}" for t in report.trials if t.error]
+    problems = [f"{printable(str(t.folder))}: {t.status}: {t.error}" for t in report.trials if t.error]
     for lines in (notes, problems):
         for line in lines[:FEW]:
             console.print(Text(f"  {line.replace('`', '')}"), style="dim", soft_wrap=True)
         if len(lines) > FEW:
             console.print(f"  … and {len(lines) - FEW} more (in the page, and with --json)", style="dim")
     console.print()
-    for sentence in answers(report):
+    for sentence in conclusions(report):
         pieces = sentence.split("`")
         console.print(Text.assemble(*((p, "bold cyan" if i % 2 else "bold") for i, p in enumerate(pieces))))
 
@@ -126,14 +126,14 @@ def _table(comparison: Comparison, top: int, narrow: bool) -> "Table":
 
     unit = " (%)" if comparison.metric.scale == 100 else ""
     table = Table(
-        title=f"{comparison.setting.label} · {comparison.metric.name}{unit}", title_justify="left", title_style="bold",
+        title=Text(f"{comparison.setting.label} · {comparison.metric.name}{unit}", "bold"), title_justify="left",
         box=None, pad_edge=False, header_style="dim", collapse_padding=True,
     )  # fmt: skip
     shown = NARROW if narrow else len(HEADINGS)
     for heading in HEADINGS[:shown]:
         left = heading in ("group", "verdict")
         table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "group", overflow="fold")
-    colours = {"better": "green", "worse": "red", "baseline": "cyan"}
+    colours = {Verdict.BETTER: "green", Verdict.WORSE: "red", "baseline": "cyan"}
     for rank, row in enumerate(comparison.rows, 1):
         if top and rank > top and row is not comparison.baseline:
             continue

@@ -1,4 +1,4 @@
-"""The comparison in Weights & Biases: a run of type `report` in the sweep's group.
+"""Log the comparison to Weights & Biases: a run of type `report` in the sweep's group.
 
 Without a key everything is written offline, to be sent later with `wandb sync`. Nothing is ever asked, and nothing
 waits for longer than its time-out.
@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp.report.compare import Comparison, Report
-from rdrop_exp.report.conclusion import answers
+from rdrop_exp.report.comparison import Comparison, Report
+from rdrop_exp.report.conclusion import conclusions
 from rdrop_exp.report.export import finite, records
 from rdrop_exp.runs.wandb_run import first_line, plain_name, start_run
 
@@ -26,7 +26,7 @@ def log_report(report: Report, html: str, folder: Path) -> str:
     work = threading.Thread(target=_log, args=(report, html, folder, said), daemon=True)
     work.start()
     work.join(SECONDS)
-    return said[0] if said else f"W&B did not answer within {SECONDS:g} seconds; the report is whole without it."
+    return said[0] if said else f"W&B: no response within {SECONDS:g} seconds; the report was not logged."
 
 
 def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
@@ -49,27 +49,27 @@ def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
             columns, rows = as_table(comparison)
             tables[f"report/{plain_name(comparison.setting.label)}"] = wandb.Table(columns=columns, data=rows)
         artifact = wandb.Artifact(f"report-{plain_name(name)}", type="report")
-        with tempfile.TemporaryDirectory() as made:
-            file = Path(made) / "report.html"
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "report.html"
             file.write_text(html, encoding="utf-8")
             artifact.add_file(str(file))
             for title, table in tables.items():
                 artifact.add(table, title.split("/")[1])
             run.log_artifact(artifact)
             run.log(tables | {"report/page": wandb.Html(str(file), inject=False)})
-            run.summary["answer"] = "\n".join(answers(report)).replace("`", "")
+            run.summary["conclusion"] = "\n".join(conclusions(report)).replace("`", "")
             run.finish()
         where = f"{run.settings.sync_dir} ({why_offline}: send it with `wandb sync`)" if why_offline else run.url
-        said.append(f"W&B: table and page are in group {run.group}, {where}")
+        said.append(f"W&B: logged table and page to group {run.group}, {where}")
     except Exception as error:  # whatever W&B does, the report stands
-        said.append(f"W&B did not take the report: {first_line(error)}")
+        said.append(f"W&B: the report was not logged: {first_line(error)}")
 
 
 def place(report: Report) -> tuple[str, str]:
     """Project and entity that most of the trials were logged to."""
     loggers = [trial.options.get("logger") or {} for trial in report.trials]
-    found = Counter((str(o.get("project") or "rdrop-exp"), str(o.get("entity") or "")) for o in loggers)
-    return found.most_common(1)[0][0] if found else ("rdrop-exp", "")
+    places = Counter((str(o.get("project") or "rdrop-exp"), str(o.get("entity") or "")) for o in loggers)
+    return places.most_common(1)[0][0] if places else ("rdrop-exp", "")
 
 
 def as_table(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:

@@ -5,7 +5,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.report.compare import Report
+from rdrop_exp.report.comparison import Report
 from rdrop_exp.report.wandb import place
 from rdrop_exp.runs.wandb_run import first_line, has_key
 
@@ -25,10 +25,10 @@ def save_workspace(report: Report) -> str:
 
 
 def build_workspace(report: Report) -> "Workspace":
-    """Parallel coordinates over the swept options, curves that join the seeds of a group, and cost; not yet saved."""
+    """Parallel coordinates over the swept options, curves that join the seeds of a group, and cost; not saved."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the package's own affair with pydantic
+            warnings.simplefilter("ignore", DeprecationWarning)  # raised inside the package by pydantic
             import wandb_workspaces.reports.v2 as panels
             import wandb_workspaces.workspaces as ws
             from wandb_workspaces import expr

@@ -23,6 +23,7 @@ __all__ = [
     "describe",
     "finished",
     "last_row",
+    "load_result",
     "read_result",
     "read_rows",
     "read_start",
@@ -30,6 +31,9 @@ __all__ = [
     "write_result",
     "write_start",
 ]
+
+MOST_NESTED = 64
+"""Levels of lists and dictionaries that a readable file may have."""
 
 
 def trial_folder(spec: TrialSpec) -> Path:
@@ -66,19 +70,55 @@ def read_start(folder: str | Path) -> dict[str, Any]:
     Folders of earlier versions have no trial.json: there it follows from the options in config.yaml.
     """
     try:
-        about = json.loads((Path(folder) / "trial.json").read_text(encoding="utf-8"))
+        return _load(Path(folder) / "trial.json")
     except FileNotFoundError:
         return describe(trial_spec(from_dict(_read_config(Path(folder) / "config.yaml"))))
-    if not isinstance(about, dict):
-        raise ValueError("trial.json holds no trial")
-    return about
+
+
+def load_result(folder: str | Path) -> dict[str, Any]:
+    """What result.json holds, as `read_result`; ValueError or OSError, with the reason, where it cannot be read."""
+    return _load(Path(folder) / "result.json")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that anyone may have written."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    if text.count("{") + text.count("[") > MOST_NESTED and _depth(value) > MOST_NESTED:
+        raise ValueError("nested too deeply")
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # ValueError for half of a surrogate pair
+    return value
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting, without recursion."""
+    depth, level = 0, [value]
+    while level := [inner for outer in level if isinstance(outer, dict | list) for inner in _items(outer)]:
+        depth += 1
+    return depth
+
+
+def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     import yaml
 
+    text, loader, depth = path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader), 0
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        # Its events first: aliases may stand for billions of nodes, and deep nesting overflows libyaml's stack.
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_NESTED or isinstance(event, yaml.AliasEvent):
+                raise ValueError("nested too deeply" if depth > MOST_NESTED else "YAML aliases")
+        values = yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if not isinstance(values, dict):
@@ -97,10 +137,13 @@ def read_rows(folder: str | Path, most: int | None = None, always: Collection[by
         return []
     if most is not None and len(lines) > most:
         stride, last = len(lines) // most + 1, len(lines) - 1
-        lines = [line for i, line in enumerate(lines) if i % stride == 0 or i == last or any(k in line for k in always)]
+        kept = set(range(0, last, stride)) | {last}
+        if always:
+            kept |= {i for i, line in enumerate(lines) if any(key in line for key in always)}
+        lines = [lines[i] for i in sorted(kept)]
     try:
         rows = json.loads(b"[" + b",".join(lines) + b"]")  # all at once is twice as fast
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = [row for line in lines if (row := _parse(line)) is not None]
     return [row for row in rows if isinstance(row, dict)]
 
@@ -108,5 +151,5 @@ def read_rows(folder: str | Path, most: int | None = None, always: Collection[by
 def _parse(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -74,7 +74,7 @@ def test_opens_without_an_error_or_a_request(browser: Chromium, page: str) -> No
     assert browser.errors == []
     assert {url.split(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
     assert len([url for url in browser.requests if url.startswith("file:")]) == 1
-    assert "is best on validation" in browser.evaluate("document.querySelector('.answer').textContent")
+    assert "So far (24 of 25 trials)" in browser.evaluate("document.querySelector('.conclusion').textContent")
     shown = browser.evaluate("[...document.querySelectorAll('main > section:not([hidden])')].map((s) => s.id)")
     assert shown == [
         "groups", "curves", "schedules", "options", "pairs", "parallel", "cost", "failures", "reproduce",
@@ -247,7 +247,7 @@ def test_several_settings_are_chosen_from(browser: Chromium, tmp_path: Path) -> 
 def test_a_page_without_a_readable_trial(browser: Chromium, tmp_path: Path) -> None:
     (write_trial(tmp_path, NONE, 0) / "result.json").write_text("{")
     browser.open(write_page([tmp_path], tmp_path / "report.html").as_uri())
-    assert "No trial could be read: 1 damaged." in browser.evaluate("document.querySelector('.answer').textContent")
+    assert "No trial could be read: 1 damaged." in browser.evaluate("document.querySelector('.conclusion').textContent")
     assert browser.errors == []
 
 
@@ -257,8 +257,8 @@ def test_the_served_page_follows_the_sweep(browser: Chromium, tmp_path: Path) ->
     thread.start()
     try:
         browser.open(f"http://127.0.0.1:{server.server_address[1]}/")
-        assert "There is no trial yet" in browser.evaluate("document.querySelector('.answer').textContent")
-        assert "there is no trial in" in browser.evaluate("document.querySelector('#answers').textContent")
+        assert "No trials yet" in browser.evaluate("document.querySelector('.conclusion').textContent")
+        assert "no trials in" in browser.evaluate("document.querySelector('#conclusions').textContent")
         for seed in range(2):
             write_trial(tmp_path, NONE, seed, 0.8)
             write_trial(tmp_path, RDROP, seed, 0.9 + seed / 100)
@@ -272,4 +272,4 @@ def test_the_served_page_follows_the_sweep(browser: Chromium, tmp_path: Path) ->
         server.shutdown()
         thread.join()
         server.server_close()
-    browser.until("document.querySelector('#made').textContent.endsWith('the server has stopped')")
+    browser.until("document.querySelector('#created').textContent.endsWith('the server has stopped')")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rdrop_exp.report import curves, figures, write_page
-from rdrop_exp.report.compare import Comparison, make_report
+from rdrop_exp.report.compare import make_report
+from rdrop_exp.report.comparison import Comparison
 from rdrop_exp.report.export import as_csv, as_json
 from rdrop_exp.report.page import as_json as page_json
 from rdrop_exp.report.page import build_page, payload
@@ -21,8 +22,8 @@ from tests.report.trials import EARLY, NONE, RDROP, write_trial
 
 
 def comparison(root: Path) -> Comparison:
-    (made,) = make_report([root]).comparisons
-    return made
+    (only,) = make_report([root]).comparisons
+    return only
 
 
 def rows(folder: Path, *lines: str) -> Path:
@@ -91,11 +92,11 @@ def test_long_curves_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
     for seed in range(3):
         write_trial(tmp_path, EARLY, seed, rows=150)
     group = comparison(tmp_path).rows[0].group
-    made = curves.over_seeds(group.trials, ["rate/dropout", "train/loss"], {})
-    assert len(made["train/loss"]["x"]) == curves.POINTS
-    assert (made["train/loss"]["x"][0], made["train/loss"]["x"][-1]) == (pytest.approx(10 / 150, rel=1e-4), 10.0)
-    rate = np.array(made["rate/dropout"]["y"])
-    expected = 0.1 * np.maximum(0, 1 - np.array(made["rate/dropout"]["x"]) / 5)
+    curve = curves.over_seeds(group.trials, ["rate/dropout", "train/loss"], {})
+    assert len(curve["train/loss"]["x"]) == curves.POINTS
+    assert (curve["train/loss"]["x"][0], curve["train/loss"]["x"][-1]) == (pytest.approx(10 / 150, rel=1e-4), 10.0)
+    rate = np.array(curve["rate/dropout"]["y"])
+    expected = 0.1 * np.maximum(0, 1 - np.array(curve["rate/dropout"]["x"]) / 5)
     assert np.allclose(rate, expected, atol=2e-3)
 
 
@@ -138,9 +139,9 @@ def test_a_matrix_says_where_nothing_was_run(tmp_path: Path) -> None:
 def test_one_rate_swept_is_no_pair_with_itself(tmp_path: Path) -> None:
     for rate in (0.1, 0.3):
         write_trial(tmp_path, RDROP | {"dropout": rate}, 0, 0.9)
-    made = comparison(tmp_path)
-    assert figures.pairs(made) == ([], 0)
-    assert [chart["option"] for chart in figures.marginals(made)] == ["dropout"]
+    sweep = comparison(tmp_path)
+    assert figures.pairs(sweep) == ([], 0)
+    assert [chart["option"] for chart in figures.marginals(sweep)] == ["dropout"]
 
 
 def test_the_page_is_whole_and_reaches_nowhere(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page over loopback: what is served, to whom, and when it is made anew."""
+"""The page over loopback: what is served, to whom, and when it is read again."""
 
 import http.client
 import json
@@ -11,7 +11,8 @@ import pytest
 
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.collect import Trial
-from rdrop_exp.report.compare import Report, make_report
+from rdrop_exp.report.compare import make_report
+from rdrop_exp.report.comparison import Report
 from rdrop_exp.report.serve import Live, make_server
 from tests.report.trials import NONE, RDROP, write_trial
 
@@ -88,7 +89,7 @@ def test_it_waits_for_the_first_trial(tmp_path: Path) -> None:
     live = Live(lambda: make_report([tmp_path / "later"], known=known), seconds=0.0)
     shown = json.loads(live.data())
     assert shown["comparisons"] == []
-    assert "later is not a folder" in shown["notes"][0]
+    assert "later" in shown["notes"][0]
     write_trial(tmp_path / "later", NONE, 0)
     live._until = 0.0
     assert len(json.loads(live.data())["comparisons"]) == 1

@@ -15,7 +15,8 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report import wandb as logging_
 from rdrop_exp.report import workspace
 from rdrop_exp.report.cli import main
-from rdrop_exp.report.compare import Report, make_report
+from rdrop_exp.report.compare import make_report
+from rdrop_exp.report.comparison import Report
 from tests.report.trials import EARLY, NONE, RDROP, write_trial
 
 
@@ -43,13 +44,13 @@ def send_to(report: Report, project: str, entity: str) -> None:
         trial.options["logger"] = {"project": project, "entity": entity}
 
 
-def test_an_offline_run_holds_table_page_and_answer(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_offline_run_holds_table_page_and_conclusion(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Read back from the file that `wandb sync` would send."""
     pytest.importorskip("wandb")
     assert main([str(sweep), "--no-page", "--wandb"]) == 0
     said = capsys.readouterr().out.splitlines()[-1]
-    assert said.startswith("W&B: table and page are in group demo, ")
-    assert said.endswith("(offline without a key: send it with `wandb sync`)")
+    assert "group demo, " in said
+    assert said.endswith("(no API key: send it with `wandb sync`)")
     (folder,) = (sweep / "wandb").glob("offline-run-*")
     records = read_run(next(folder.glob("*.wandb")))
     (run,) = records["run"]
@@ -58,8 +59,9 @@ def test_an_offline_run_holds_table_page_and_answer(sweep: Path, capsys: pytest.
     artifact = records["artifact"][0]
     assert (artifact["type"], artifact["name"]) == ("report", "report-demo")
     assert {"report.html", "digits-vit_micro.table.json"} == {f["path"] for f in artifact["manifest"]["contents"]}
-    answers = [record["update"]["answer"] for record in records["summary"] if "answer" in record["update"]]
-    assert answers[0].startswith("rdrop alpha=0.5 is best on validation: +2.07 points")
+    conclusions = [r["update"]["conclusion"] for r in records["summary"] if "conclusion" in r["update"]]
+    assert conclusions[0].startswith("rdrop alpha=0.5 is ")
+    assert "+2.07 points" in conclusions[0]
     (page,) = folder.glob("files/media/html/report/page*.html")
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     (table,) = folder.glob("files/media/table/report/digits-vit_micro*.table.json")
@@ -94,7 +96,8 @@ def test_an_unreachable_wandb_is_logged_offline_instead(sweep: Path, monkeypatch
     monkeypatch.setattr(wandb, "init", init)
     said = logging_.log_report(make_report([sweep]), "<html></html>", sweep)
     assert modes == ["online", "offline"]
-    assert said.endswith("(offline, since no route to host: send it with `wandb sync`)")
+    assert "no route to host: " in said
+    assert "`wandb sync`" in said
 
 
 def test_the_place_is_where_most_trials_went(sweep: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_failure_of_wandb_costs_a_sentence(sweep: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(wandb, "init", refuse)
     said = logging_.log_report(make_report([sweep]), "<html></html>", sweep)
-    assert said == "W&B did not take the report: no space left"
+    assert said.endswith(": no space left")
 
 
 def test_a_wandb_that_hangs_is_left_behind(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +127,7 @@ def test_a_wandb_that_hangs_is_left_behind(sweep: Path, monkeypatch: pytest.Monk
         said = logging_.log_report(make_report([sweep]), "<html></html>", sweep)
     finally:
         released.set()
-    assert said.startswith("W&B did not answer within")
+    assert "0.2 seconds" in said
 
 
 def test_table_for_wandb_has_the_swept_options(sweep: Path) -> None:

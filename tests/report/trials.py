@@ -40,8 +40,8 @@ def write_trial(
     """One trial under root/experiment. `status`: finished, failed, or started (no result); accuracies as shares."""
     values = BASE | {"name": experiment, "seed": seed, "regularizer": regularizer} | options
     checked = canonical(from_dict(values))[0]
-    own = trial_spec(checked).identity
-    folder = root / experiment / f"{trial_spec(checked).name}-{own}"
+    identity = trial_spec(checked).identity
+    folder = root / experiment / f"{trial_spec(checked).name}-{identity}"
     folder.mkdir(parents=True)
     nested = dataclasses.asdict(checked)
     (folder / "config.yaml").write_text(yaml.dump(nested, Dumper=DUMPER, sort_keys=False))
@@ -51,7 +51,7 @@ def write_trial(
     if status == "started":
         return folder
     written = {
-        "identity": own,
+        "identity": identity,
         "group": trial_spec(checked).group,
         "name": trial_spec(checked).name,
         "experiment": experiment,
@@ -77,7 +77,7 @@ def write_trial(
 
 def curve(rows: int, val: float, options: Any, share: float = 1.0) -> list[dict[str, float]]:
     """Rows of metrics.jsonl that approach `val`, with the drop rate as the regularizer schedules it."""
-    epochs, made = options.schedule.epochs, []
+    epochs, written = options.schedule.epochs, []
     r = options.regularizer
     for i in range(1, max(1, round(rows * share)) + 1):
         epoch = epochs * i / rows
@@ -90,5 +90,5 @@ def curve(rows: int, val: float, options: Any, share: float = 1.0) -> list[dict[
         }  # fmt: skip
         if i % max(1, rows // 10) == 0:
             row |= {"val/accuracy": near, "val/loss": 1 - near}
-        made.append(row)
-    return made
+        written.append(row)
+    return written
