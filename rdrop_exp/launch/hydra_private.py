@@ -21,7 +21,7 @@ def is_unknown_key(error: ConfigCompositionException) -> bool:
     return isinstance(error.__cause__, ConfigAttributeError | ConfigKeyError)
 
 
-def outcome(job: JobReturn) -> Any:
+def returned_or_raised(job: JobReturn) -> Any:
     """What a job returned, or the exception that it raised; the public property raises that."""
     return job._return_value
 

@@ -30,7 +30,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AttemptResult:
     """How an attempt at a trial ended: as its worker says, or DIED, or NOT_STARTED where the worker never was ready."""
 
     kind: MessageKind
@@ -89,7 +89,7 @@ class Pool:
         return False
 
     # -- what becomes of them ---------------------------------------------------------------------------------------
-    def listen(self) -> list[Report]:
+    def listen(self) -> list[AttemptResult]:
         """Wait a moment for messages, check what sends none, and return how attempts have ended."""
         workers = [assignment.worker for assignment in self.assignments.values()]
         connections = [w.connection for w in workers if not w.connection.closed and w.alive()]
@@ -97,22 +97,22 @@ class Pool:
             wait(connections, TICK)
         else:
             time.sleep(TICK)
-        reports: list[Report | None] = []
+        results: list[AttemptResult | None] = []
         for slot, assignment in list(self.assignments.items()):
             worker, timeout = assignment.worker, self.options.timeout or NEVER
             alive = worker.alive()  # before receiving: a dead worker's last message can still be read
             while (message := worker.receive()) is not None:
-                reports.append(self.handle_message(assignment, message))
+                results.append(self.handle_message(assignment, message))
             if not alive:
                 del self.assignments[slot]
-                reports.append(self.handle_exit(assignment))
+                results.append(self.handle_exit(assignment))
             elif time.monotonic() > assignment.kill_at:
                 worker.kill()
             elif assignment.job and not assignment.ending and time.monotonic() - assignment.since > timeout:
                 self.end(assignment, f"timed out after hydra.launcher.timeout={timeout:g} seconds")
-        return [report for report in reports if report is not None]
+        return [result for result in results if result is not None]
 
-    def handle_message(self, assignment: Assignment, message: dict[str, Any]) -> Report | None:
+    def handle_message(self, assignment: Assignment, message: dict[str, Any]) -> AttemptResult | None:
         """A worker is ready, or its trial has returned, raised or been stopped."""
         if message["kind"] == MessageKind.READY:
             assignment.worker.ready, self.failed_starts, assignment.since = True, 0, time.monotonic()
@@ -121,7 +121,7 @@ class Pool:
         assert job is not None
         if message["kind"] == MessageKind.RETURNED:
             seconds = time.monotonic() - assignment.since
-            return Report(message["kind"], job, pickled=message["pickled"], seconds=seconds)
+            return AttemptResult(message["kind"], job, pickled=message["pickled"], seconds=seconds)
         reason = assignment.ending or message["reason"]
         assignment.ending = assignment.ending or "failed"  # such a worker ends by itself
         assignment.kill_at = min(assignment.kill_at, time.monotonic() + self.options.grace)
@@ -129,9 +129,9 @@ class Pool:
             key, doubled = self.options.accumulate_key, 2 * int(message["accumulate"])
             job.overrides = [o for o in job.overrides if o.lstrip("+").partition("=")[0] != key] + [f"{key}={doubled}"]
             reason = f"{reason} (with {key}={message['accumulate']})"
-        return Report(message["kind"], job, reason, message.get("pickled"), final=bool(message.get("option")))
+        return AttemptResult(message["kind"], job, reason, message.get("pickled"), final=bool(message.get("option")))
 
-    def handle_exit(self, assignment: Assignment) -> Report | None:
+    def handle_exit(self, assignment: Assignment) -> AttemptResult | None:
         """A worker has ended; if that was in the middle of a trial, the attempt has failed."""
         worker, job = assignment.worker, assignment.job
         printed, cause = worker.printed(), worker.cause_of_exit()
@@ -142,9 +142,9 @@ class Pool:
             self.failed_starts += 1
             if self.failed_starts >= 2:
                 raise RuntimeError(f"workers cannot start: {printed or cause}")
-            return Report(MessageKind.NOT_STARTED, job)
+            return AttemptResult(MessageKind.NOT_STARTED, job)
         reason = assignment.ending or ": ".join([cause, *printed.splitlines()[-1:]])
-        return Report(MessageKind.DIED, job, reason)
+        return AttemptResult(MessageKind.DIED, job, reason)
 
     # -- stopping ---------------------------------------------------------------------------------------------------
     def end(self, assignment: Assignment, why: str) -> None:

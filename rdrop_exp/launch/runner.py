@@ -1,4 +1,4 @@
-"""One sweep on this machine: the queue's trials go to the pool, its reports to the queue, events to the display."""
+"""One sweep on this machine: the queue's trials go to the pool, results back to it, events to the display."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from rdrop_exp.launch.display import Display
 from rdrop_exp.launch.eta import remaining
 from rdrop_exp.launch.events import EventKind, Snapshot, WorkerRow
 from rdrop_exp.launch.options import RunnerConf
-from rdrop_exp.launch.pool import Pool, Report
+from rdrop_exp.launch.pool import AttemptResult, Pool
 from rdrop_exp.launch.protocol import last_row
 from rdrop_exp.launch.queue import TrialQueue
 from rdrop_exp.launch.sweep_plan import SweepPlan
@@ -48,22 +48,22 @@ class Runner:
 
     def step(self) -> None:
         """Wait a moment for the workers, settle what has ended, and show it."""
-        for report in self.pool.listen():
-            self.settle(report)
+        for result in self.pool.listen():
+            self.settle(result)
         self.show_events()
         self.display.refresh(self.snapshot)
 
-    def settle(self, report: Report) -> None:
+    def settle(self, result: AttemptResult) -> None:
         """Tell the queue how an attempt ended; one that ends because everything stops is no failure."""
-        job = report.job
-        if report.kind == MessageKind.RETURNED:
-            self.queue.returned(job, report.pickled, report.seconds)
-        elif report.kind == MessageKind.NOT_STARTED:
+        job = result.job
+        if result.kind == MessageKind.RETURNED:
+            self.queue.returned(job, result.pickled, result.seconds)
+        elif result.kind == MessageKind.NOT_STARTED:
             self.queue.put_back(job)
         elif self.queue.has_finished(job):
             self.queue.finished_unreported(job, EventKind.FINISHED)
         elif not self.stopping:
-            self.queue.failed(job, report.reason, report.pickled, report.final)
+            self.queue.failed(job, result.reason, result.pickled, result.final)
 
     def show_events(self) -> None:
         for event in self.queue.take_events():

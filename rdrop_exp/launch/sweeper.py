@@ -88,11 +88,11 @@ def report_failures(results: Sequence[JobReturn], labels: list[str]) -> None:
     """Exit with code 1 where a job failed; the reasons, all of them, go to the terminal first."""
     import sys
 
-    from rdrop_exp.launch.hydra_private import outcome
+    from rdrop_exp.launch.hydra_private import returned_or_raised
 
     failed = [(r, label) for r, label in zip(results, labels, strict=False) if r.status == JobStatus.FAILED]
     for result, label in failed:
-        error = outcome(result)
+        error = returned_or_raised(result)
         if not getattr(error, "reported", False):  # the launcher `runner` has printed it already
             print(f"failed: {label}: {type(error).__name__}: {error}", file=sys.stderr)
     if failed:

@@ -70,7 +70,7 @@ def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key:
     from hydra.core.utils import JobStatus, run_job
     from omegaconf import OmegaConf, open_dict
 
-    from rdrop_exp.launch.hydra_private import outcome
+    from rdrop_exp.launch.hydra_private import returned_or_raised
 
     print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {' '.join(overrides)}")
     details: dict[str, Any] = {}
@@ -88,7 +88,7 @@ def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key:
         )
         if job.status == JobStatus.COMPLETED:
             return {"kind": MessageKind.RETURNED, "pickled": pickled(job)}
-        error = outcome(job)
+        error = returned_or_raised(job)
         details["pickled"] = pickled(job)
     except (SystemExit, KeyboardInterrupt) as stop:
         code = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
@@ -107,13 +107,13 @@ def pickled(job: Any) -> bytes | None:
     """A JobReturn for the runner; with its value as text where that cannot be pickled."""
     import cloudpickle
 
-    from rdrop_exp.launch.hydra_private import outcome, replace_outcome
+    from rdrop_exp.launch.hydra_private import replace_outcome, returned_or_raised
 
     for _ in range(2):
         try:
             return bytes(cloudpickle.dumps(job))
         except Exception:
-            replace_outcome(job, repr(outcome(job)))
+            replace_outcome(job, repr(returned_or_raised(job)))
     return None
 
 

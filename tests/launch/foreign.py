@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from rdrop_exp import launch
 from tests.conftest import ROOT
 
-launch.register()
+launch.register(**SETTINGS)
 version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
 
 @hydra.main(config_path=str(Path(__file__).parent / "conf"), config_name="config", **version)
@@ -75,7 +75,10 @@ class Done:
 class App:
     """The application in its folder; `body` is the task's, indented by nothing, with `cfg` and `folder` at hand."""
 
-    def __init__(self, folder: Path, body: str, config: str = CONFIG, groups: dict[str, str] = GROUPS) -> None:
+    def __init__(
+        self, folder: Path, body: str, config: str = CONFIG, groups: dict[str, str] = GROUPS, **settings: Any
+    ) -> None:
+        """`settings`: what the application gives to `launch.register`."""
         self.folder, self.name = folder, f"foreign_{next(NUMBER)}"
         (folder / "conf" / "reg").mkdir(parents=True)
         (folder / "sweeps").mkdir()
@@ -83,7 +86,7 @@ class App:
         for name, text in groups.items():
             (folder / "conf" / "reg" / f"{name}.yaml").write_text(text)
         indented = "\n".join("    " + line for line in body.strip().splitlines())
-        (folder / f"{self.name}.py").write_text(APP.replace("BODY", indented))
+        (folder / f"{self.name}.py").write_text(APP.replace("BODY", indented).replace("SETTINGS", repr(settings)))
 
     def sweep(self, name: str, text: str) -> None:
         (self.folder / "sweeps" / f"{name}.yaml").write_text(text)

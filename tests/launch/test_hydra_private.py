@@ -6,7 +6,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from rdrop_exp.launch.hydra_private import apply_overrides, is_unknown_key, outcome, replace_outcome
+from rdrop_exp.launch.hydra_private import apply_overrides, is_unknown_key, replace_outcome, returned_or_raised
 
 
 def apply(*lines):
@@ -36,6 +36,6 @@ def test_an_unknown_key_is_told_from_other_errors():
 def test_a_failed_job_keeps_its_error():
     job = JobReturn(status=JobStatus.FAILED)
     job.return_value = error = ValueError("no")
-    assert outcome(job) is error
+    assert returned_or_raised(job) is error
     replace_outcome(job, "text")
-    assert outcome(job) == "text"
+    assert returned_or_raised(job) == "text"

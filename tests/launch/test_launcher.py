@@ -194,8 +194,10 @@ def test_a_second_ctrl_c_kills(tmp_path):
     assert not app.results()
 
 
-def test_workers_stop_when_their_runner_is_killed(tmp_path):
+def test_workers_stop_when_their_runner_is_killed_and_leave_no_temporary_file(tmp_path, monkeypatch):
     app = App(tmp_path, STEPS.replace("200", "20000"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     with app.start("seed=0,1") as process:
         wait_for(lambda: len(list((tmp_path / "out").glob("*/steps"))) == 2)
         process.kill()
@@ -204,6 +206,7 @@ def test_workers_stop_when_their_runner_is_killed(tmp_path):
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("*/steps")]
     time.sleep(0.2)
     assert sizes == [path.stat().st_size for path in (tmp_path / "out").glob("*/steps")]
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_two_runners_share_a_sweep(tmp_path):

@@ -39,6 +39,29 @@ def test_an_installed_package_is_found_by_hydras_scan(tmp_path):
     assert "2 trials" in done.stdout
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_application_decides_the_defaults_of_options(tmp_path, installed):
+    sweeper = {"folder": "mine", "name_key": "x"}
+    app = App(tmp_path, "return cfg.x", launcher={"slots": 3, "columns": {"loss": "train/loss"}}, sweeper=sweeper)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "demo.yaml").write_text("title: Mine")
+    if installed:
+        scanned = tmp_path / "site" / "hydra_plugins"
+        scanned.mkdir(parents=True)
+        shutil.copy(ROOT / "rdrop_exp" / "launch" / "plugin.py", scanned / "rdrop_exp_launch.py")
+    words = ["-m", "hydra.sweeper.sweep=demo", "seed=1,2"]
+    path = [tmp_path / "site", ROOT]
+    done = python(f"{app.name}.py", *words, "hydra.launcher.dry_run=true", cwd=tmp_path, path=path)
+    assert done.stdout.startswith("demo: Mine\n2 trials")
+    assert "on 3 workers" in done.stdout
+    shown = python(f"{app.name}.py", "--cfg", "hydra", "-p", "hydra.launcher.columns", cwd=tmp_path, path=path)
+    assert "loss: train/loss" in shown.stdout
+    for launcher in ("basic", "joblib"):
+        words += [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}"]
+        assert python(f"{app.name}.py", *words, cwd=tmp_path, path=path).stdout.startswith("demo: Mine\n2 trials")
+        assert app.values(launcher) == ["demo", "demo"]
+
+
 @pytest.mark.parametrize(
     ("statement", "allowed"),
     [
