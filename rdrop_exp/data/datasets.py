@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.data import cache, files
+from rdrop_exp.data.pixels import Decoder, decoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,12 +68,14 @@ class Source:
     mean: list[float] | None
     std: list[float] | None
     """Published values per channel, of images in 0..1; None: not published."""
+    decoder: Decoder = field(default_factory=Decoder)
+    """Reads `paths`."""
 
     def picture(self, item: int) -> Image:
         """One image, grey (L) or RGB; `OptionError` with the file's name if it cannot be read."""
         if self.images is None:
             assert self.paths is not None
-            return files.read_image(self.paths[item], self.channels)
+            return self.decoder.read(self.paths[item])
         import numpy as np
         from PIL import Image
 
@@ -106,7 +109,9 @@ def load(options: Dataset) -> Source:
     images = np.concatenate(items) if isinstance(items[0], np.ndarray) else None
     paths = None if images is not None else [str(path) for part in items for path in part]
     channels = 3 if images is None else images.shape[1]
-    return Source(labels, three_sets(labels, given, options), classes, channels, images, paths, known.mean, known.std)
+    sets = three_sets(labels, given, options)
+    reader = decoder(options, channels)
+    return Source(labels, sets, classes, channels, images, paths, known.mean, known.std, reader)
 
 
 def _digits() -> tuple[Any, Any]:

@@ -3,18 +3,14 @@
 import csv
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from rdrop_exp.data.pixels import extensions
 
 Rows = dict[str, list[tuple[str, str]]]
 """Set → (path, class name) of each image."""
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 ALIASES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """What folders and the column `split` call the sets."""
 
@@ -94,19 +90,6 @@ def class_names(rows: Rows) -> list[str]:
         return sorted(trained)
 
 
-def read_image(path: str, channels: int) -> "Image":
-    """The decoded image, grey for one channel, RGB for three; `OptionError` naming the file where it is unreadable."""
-    from PIL import Image
-
-    mode = "L" if channels == 1 else "RGB"
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image if image.mode == mode else image.convert(mode)  # which would copy it
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OptionError(f"cannot read image {path} ({error}); replace or remove it") from error
-
-
 def _root(options: Dataset) -> Path:
     root = Path(options.root).expanduser()
     if not root.is_dir():
@@ -116,11 +99,11 @@ def _root(options: Dataset) -> Path:
 
 def _classes(folder: Path) -> list[tuple[str, str]]:
     """(path, class) of every image below `folder`'s own folders; hidden files and folders are left out."""
-    found = []
+    found, readable = [], tuple(extensions())
     for name in _visible(folder):
         for directory, inner, files in os.walk(folder / name, followlinks=True):
             inner[:] = sorted(i for i in inner if not i.startswith("."))
-            images = sorted(f for f in files if f.lower().endswith(EXTENSIONS) and not f.startswith("."))
+            images = sorted(f for f in files if f.lower().endswith(readable) and not f.startswith("."))
             found += [(os.path.join(directory, image), name) for image in images]
     return found
 

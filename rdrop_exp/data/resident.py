@@ -27,7 +27,7 @@ class Resident:
     """`Data` held in the device's memory."""
 
     def __init__(self, source: Source, options: Dataset, *, batch_size: int, seed: int, device: torch.device) -> None:
-        images = pixels(source, options.image_size)
+        images = all_images(source, options.image_size)
         mean, std = source.mean, source.std
         if mean is None or std is None:
             mean, std = statistics(images, source.sets["train"])
@@ -58,7 +58,7 @@ class Resident:
         return self.images.index_select(0, positions), self.labels.index_select(0, positions)
 
 
-def pixels(source: Source, size: int | None) -> NDArray[np.uint8]:
+def all_images(source: Source, size: int | None) -> NDArray[np.uint8]:
     """All images, (items, channels, size, size) uint8; files are decoded once and cached.
 
     Images of another shape are cropped to their central square and resized with antialiasing. Without `size`, all must
@@ -68,7 +68,7 @@ def pixels(source: Source, size: int | None) -> NDArray[np.uint8]:
         assert source.images is not None
         same = size is None or source.images.shape[2:] == (size, size)
         return source.images if same else _decode(source, size)
-    name = cache.key(source.paths, "bilinear", size, source.channels)
+    name = cache.key(source.paths, "upright", "bilinear", size, source.decoder)
     return cache.cached_array(name, lambda: _decode(source, size))
 
 

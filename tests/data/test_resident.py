@@ -284,7 +284,8 @@ def test_other_sizes_are_cut_to_the_middle_and_resized(tmp_path: Path) -> None:
             tmp_path / "p" / name / f"{i}.png"
         )
     with pytest.raises(
-        OptionError, match=r"dataset\.image_size=null needs square images.*0\.png is 40×20 pixels: set dataset.image_size"
+        OptionError,
+        match=r"dataset\.image_size=null needs square images.*0\.png is 40×20 pixels: set dataset.image_size",
     ):
         from_folder(tmp_path / "p")
     data = from_folder(tmp_path / "p", image_size=10)
