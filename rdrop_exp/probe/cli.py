@@ -3,6 +3,7 @@
 rdrop-probe model=vit_micro_8 dataset=digits --trials 12       # at most 12 trials
 rdrop-probe model=vit_tiny dataset=cifar100 --minutes 30       # at most half an hour; trials are shortened to fit
 rdrop-probe model=vit_micro_8 --trials 22 --dry-run            # show the plan and an estimate
+rdrop-probe --config-dir my_configs dataset=my_dataset         # presets of your own, in my_configs/dataset/…
 
 It runs pairs of trials with and without standard dropout, on the same seeds, as a sweep. Rerun the same command to
 resume, or with a larger budget to add trials.
@@ -10,6 +11,7 @@ resume, or with a larger budget to add trials.
 
 import argparse
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rdrop_exp.config.schema import OptionError
 
 if TYPE_CHECKING:
+    from rdrop_exp.config.identity import TrialSpec
     from rdrop_exp.probe.budget import Budget
     from rdrop_exp.probe.conditions import ProbeTrial, StandardNoise
     from rdrop_exp.probe.setting import ProbeSetting
@@ -54,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--rates", default="", metavar="P,P", help="one or two drop rates to try (default: 0.1,0.3)")
     add("--name", default="probe", help="folder of the trials under output_dir; the next sweep is called NAME_next")
+    add("--config-dir", type=Path, metavar="DIR", help="folder of your own presets, as for rdrop-exp")
     add("--dry-run", action="store_true", help="show the plan and stop")
     return parser
 
@@ -62,6 +66,7 @@ def _run(args: argparse.Namespace) -> int:
     from rdrop_exp.probe import advice, setting
     from rdrop_exp.probe.conditions import probe_trials, with_rates
     from rdrop_exp.probe.findings import judge, read_findings, report
+    from rdrop_exp.runs.folder import trial_folder
 
     start = time.monotonic()
     target = Path("sweeps") / f"{args.name}_next.yaml"
@@ -70,16 +75,16 @@ def _run(args: argparse.Namespace) -> int:
             f"--name={args.name}: {target} exists and was not written by rdrop-probe; choose another name"
         )
     with setting.hydra_ready():
-        given = setting.examine(*setting.parse(args.overrides))
+        given = setting.examine(*setting.parse(args.overrides), args.config_dir)
         noise = with_rates(given.noise, _rates(args.rates))
         budget = _budget(args, given, noise)
         trials = probe_trials(given.o, budget, noise, given.per_epoch, given.sizes["train"])
-        folders = [_folder(given, trial, args.name) for trial in trials]
+        specs = [_spec(given, trial, args.name) for trial in trials]
     _show(budget, trials, noise)
     if args.dry_run:
         return 0
     run_all(given, trials, args.name, None if args.minutes is None else start + 60 * args.minutes - STOP_SECONDS)
-    findings = read_findings(trials, folders)
+    findings = read_findings(trials, [trial_folder(spec) for spec in specs])
     verdict = judge(findings)
     lines = report(findings, verdict, noise, budget.notes)
     print("\n".join(["", *lines, "", advice.recommendation(verdict, given.branches)]))
@@ -87,7 +92,8 @@ def _run(args: argparse.Namespace) -> int:
     content = {"name": args.name} | advice.sweep(verdict, noise, given.overrides, findings.seeds, **sites)
     write_sweep(target, content, f"Verdict: {verdict}")
     count = advice.count_trials(content)
-    print(f"  rdrop-exp -m sweep={target.stem} hydra.sweeper.folder=sweeps    # {count} trials")
+    presets = f"--config-dir {shlex.quote(str(args.config_dir))} " if args.config_dir else ""
+    print(f"  rdrop-exp {presets}-m sweep={target.stem} hydra.sweeper.folder=sweeps    # {count} trials")
     return 0 if findings.seeds else 1
 
 
@@ -116,12 +122,11 @@ def _budget(args: argparse.Namespace, given: "ProbeSetting", noise: "StandardNoi
     return for_minutes(args.minutes, measure_cost(given), **allowed)
 
 
-def _folder(given: "ProbeSetting", trial: "ProbeTrial", name: str) -> Path:
+def _spec(given: "ProbeSetting", trial: "ProbeTrial", name: str) -> "TrialSpec":
     from rdrop_exp.config.identity import trial_spec
     from rdrop_exp.probe.setting import composed
-    from rdrop_exp.runs.folder import trial_folder
 
-    return trial_folder(trial_spec(composed(given.overrides | trial.overrides | {"name": name})))
+    return trial_spec(composed(given.overrides | trial.overrides | {"name": name}, given.config_dir))
 
 
 def _show(budget: "Budget", trials: "list[ProbeTrial]", noise: "StandardNoise") -> None:
@@ -136,29 +141,27 @@ def _show(budget: "Budget", trials: "list[ProbeTrial]", noise: "StandardNoise") 
     print(f"{len(trials)} trials{estimate}: {'; '.join(parts)}", *budget.notes, sep="\n", flush=True)
 
 
-def run_all(given: "ProbeSetting", trials: "list[ProbeTrial]", name: str, deadline: float | None) -> None:
+def run_all(given: "ProbeSetting", trials: "list[ProbeTrial]", experiment: str, deadline: float | None) -> None:
     """First the trials that the verdict needs, then those of the trends: one sweep would start with the longest."""
     from rdrop_exp.probe.conditions import Condition
 
-    parts = {
-        "verdict": [t for t in trials if t.condition == Condition.GIVEN],
-        "trends": [t for t in trials if t.condition != Condition.GIVEN],
-    }
-    for title, part in parts.items():
+    needed = [t for t in trials if t.condition == Condition.GIVEN]
+    extra = [t for t in trials if t.condition != Condition.GIVEN]
+    for name, title, part in (("verdict", "Probe: given setting", needed), ("trends", "Probe: trends", extra)):
         left = None if deadline is None else deadline - time.monotonic()
         if part and (left is None or left > 0):
-            launch(given, part, name, title, left)
+            sweep = {"name": experiment, "title": title, "baseline": "none", "overrides": given.overrides}
+            launch(given, name, sweep | {"grids": [{"overrides": trial.overrides} for trial in part]}, left)
 
 
-def launch(given: "ProbeSetting", part: "list[ProbeTrial]", name: str, title: str, seconds: float | None) -> None:
-    """Run these trials as a sweep of rdrop-exp, which skips finished ones; stop it after so many seconds."""
+def launch(given: "ProbeSetting", name: str, sweep: dict[str, Any], seconds: float | None) -> None:
+    """Run a sweep of this name with rdrop-exp, which skips finished trials; stop it after so many seconds."""
     from rdrop_exp.probe.setting import command
 
-    folder = Path(given.o.output_dir) / name
-    grids = [{"overrides": trial.overrides} for trial in part]
-    header = {"name": name, "title": f"Probe, {title}", "baseline": "none", "overrides": given.overrides}
-    write_sweep(folder / f"{title}.yaml", header | {"grids": grids})
-    process = subprocess.Popen(command("-m", f"sweep={title}", f"hydra.sweeper.folder='{folder}'", *given.launcher))
+    folder = Path(given.o.output_dir) / sweep["name"]
+    write_sweep(folder / f"{name}.yaml", sweep)
+    words = ["-m", f"sweep={name}", f"hydra.sweeper.folder='{folder}'", *given.launcher]
+    process = subprocess.Popen(command(given, *words))
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

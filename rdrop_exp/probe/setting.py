@@ -31,6 +31,8 @@ class ProbeSetting:
     """The user's, by key as in a sweep file."""
     launcher: list[str]
     """`hydra.launcher.…` overrides, which are passed on."""
+    config_dir: Path | None
+    """Presets of the user's own."""
     sizes: dict[str, int]
     per_epoch: int
     branches: bool
@@ -56,7 +58,7 @@ def hydra_ready() -> Iterator[None]:
         yield
 
 
-def composed(overrides: Overrides) -> Options:
+def composed(overrides: Overrides, config_dir: Path | None = None) -> Options:
     """Canonical options of these overrides, as in a trial; `OptionError` in one sentence."""
     import hydra
     from hydra.errors import HydraException
@@ -66,8 +68,9 @@ def composed(overrides: Overrides) -> Options:
     from rdrop_exp.launch.overrides import in_grammar
 
     texts = [f"{k}={v if isinstance(v, str) else in_grammar(v)}" for k, v in overrides.items()]
+    path = [f"hydra.searchpath={in_grammar([f'file://{config_dir.absolute()}'])}"] if config_dir else []
     try:
-        return canonical(options_of(hydra.compose("train", texts)))[0]
+        return canonical(options_of(hydra.compose("train", path + texts)))[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise OptionError(explain(error, texts)) from None
 
@@ -97,30 +100,35 @@ def parse(words: list[str]) -> tuple[Overrides, list[str]]:
     return {key: value for key, _, value in keys_and_values}, launcher
 
 
-def examine(overrides: Overrides, launcher: list[str]) -> ProbeSetting:
+def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None = None) -> ProbeSetting:
     """Read the data set and build the model once to find sizes and noise sites; requires `hydra_ready`."""
     from rdrop_exp.data import datasets
     from rdrop_exp.data.sampler import EpochSampler
     from rdrop_exp.models.build import create_network
     from rdrop_exp.noise.sites import PRESETS, noise_sites
 
-    o = composed(overrides)
+    if config_dir and not config_dir.is_dir():
+        raise OptionError(f"--config-dir: folder not found: {config_dir}")
+    o = composed(overrides, config_dir)
     source = datasets.load(o.dataset)
     sampler = EpochSampler(source.sets, o.dataset, o.optimizer.batch_size, 0)
     size = o.dataset.image_size or (224 if source.images is None else source.images.shape[-1])
     model = create_network(o.model, "model", classes=source.classes, channels=source.channels, image_size=size)
     sites = {site.name for site in noise_sites(model)}
     return ProbeSetting(
-        o=o, overrides=without_rates(overrides), launcher=launcher, sizes=sampler.sizes, per_epoch=sampler.steps,
+        o=o, overrides=without_rates(overrides, config_dir), launcher=launcher, config_dir=config_dir,
+        sizes=sampler.sizes, per_epoch=sampler.steps,
         branches="branch" in sites, dropouts=bool(sites & set(PRESETS["dru"])),
     )  # fmt: skip
 
 
-def without_rates(overrides: Overrides) -> Overrides:
+def without_rates(overrides: Overrides, config_dir: Path | None = None) -> Overrides:
     """The overrides, with a rate of 0 where an experiment among them sets one that the probe's noise would keep."""
     other_rates = ((DROPOUT, "drop_path"), (STOCHASTIC_DEPTH, "dropout"))
     kept = [
-        other for noise, other in other_rates if getattr(composed(overrides | noise.overrides(0.1)).regularizer, other)
+        other
+        for noise, other in other_rates
+        if getattr(composed(overrides | noise.overrides(0.1), config_dir).regularizer, other)
     ]
     return overrides | {f"regularizer.{option}": 0 for option in kept}
 
@@ -139,9 +147,10 @@ def worker_slots(launcher: list[str]) -> list[Any]:
         raise OptionError(str(error)) from None
 
 
-def command(*words: str) -> list[str]:
-    """`rdrop-exp WORDS` in this environment."""
-    return [sys.executable, "-m", "rdrop_exp", *words]
+def command(setting: ProbeSetting, *words: str) -> list[str]:
+    """`rdrop-exp WORDS` in this environment, with the user's presets."""
+    presets = ["--config-dir", str(setting.config_dir)] if setting.config_dir else []
+    return [sys.executable, "-m", "rdrop_exp", *presets, *words]
 
 
 def measure_cost(setting: ProbeSetting) -> TrialCost:
@@ -153,7 +162,7 @@ def measure_cost(setting: ProbeSetting) -> TrialCost:
         words = setting.overrides | setting.noise.overrides(setting.noise.rates[0]) | few | quiet
         start = time.monotonic()
         process = subprocess.run(
-            command(*(f"{k}={v}" for k, v in words.items())),
+            command(setting, *(f"{k}={v}" for k, v in words.items())),
             env=os.environ | slots[0].environment(), capture_output=True, text=True,
         )  # fmt: skip
         wall = time.monotonic() - start

@@ -1,12 +1,14 @@
 """rdrop-probe: its options and errors, what it learns of a setting, and whole runs."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from rdrop_exp.probe import cli, conditions, setting
-from rdrop_exp.probe.conditions import DROPOUT, STOCHASTIC_DEPTH, ProbeTrial
+from rdrop_exp.probe.conditions import DROPOUT, STOCHASTIC_DEPTH
 from rdrop_exp.probe.setting import composed, examine, hydra_ready, parse
 from rdrop_exp.train import trial
 from tests.probe.helpers import COST
@@ -84,13 +86,12 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float | None
     """Trials run in this process instead of a sweep of their own; the list is of the times they were given."""
     times: list[float | None] = []
 
-    def launch(
-        given: setting.ProbeSetting, part: list[ProbeTrial], name: str, title: str, seconds: float | None
-    ) -> None:
+    def launch(given: setting.ProbeSetting, name: str, sweep: dict[str, Any], seconds: float | None) -> None:
         times.append(seconds)
         with hydra_ready():
-            for each in part:
-                trial.run(composed(given.overrides | each.overrides | {"name": name}))
+            for grid in sweep["grids"]:
+                overrides = given.overrides | grid["overrides"] | {"name": sweep["name"]}
+                trial.run(composed(overrides, given.config_dir))
 
     monkeypatch.setattr(cli, "launch", launch)
     monkeypatch.setattr(setting, "measure_cost", lambda given: COST)
@@ -122,6 +123,24 @@ def test_a_whole_probe(inside: list[float | None], tmp_path: Path, capsys: pytes
     written.write_text("title: mine")
     assert cli.main(words) == 2
     assert "mine_next.yaml" in capsys.readouterr().err
+
+
+def test_presets_of_ones_own(inside: list[float | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preset = tmp_path / "my configs" / "dataset" / "mine.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("name: digits\nlabel: mine\nfraction: 0.5\n")
+    words = ["--trials", "4", "model.name=resnet18", "model.args={layers: [1, 1, 1, 1], channels: [4, 4, 4, 4]}"]
+    words += [*SMALLEST[:-1], "--config-dir", "my configs", "dataset=mine"]
+    assert cli.main(words) == 0
+    assert "given setting, stochastic_depth 0.1: " in (said := capsys.readouterr().out)
+    assert "rdrop-exp --config-dir 'my configs' -m sweep=probe_next" in said
+    results = [json.loads(path.read_text()) for path in (tmp_path / "outputs" / "probe").glob("*/result.json")]
+    assert [result["options"]["dataset"]["fraction"] for result in results] == [0.5] * 4
+    with hydra_ready():
+        given = examine({"dataset": "mine"}, [], Path("my configs"))
+    assert setting.command(given, "-m")[3:] == ["--config-dir", "my configs", "-m"]
+    assert cli.main([*words, "--config-dir", "elsewhere"]) == 2
+    assert "elsewhere" in capsys.readouterr().err
 
 
 def test_a_dry_run_runs_nothing(inside: list[float | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
