@@ -11,7 +11,7 @@ help: ## List the targets
 
 install: .venv/installed ## Set up .venv with everything that demo, test and lint need
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml constraints.txt rdrop_exp/launch/plugin.py # which is copied to where Hydra finds plugins
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	touch $@
