@@ -72,8 +72,15 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         name=folder.name,
         group=spec.group,
         work=passes * length,
+        method=o.regularizer.name,
         notes=[f"{name} has no effect" for name in spec.unused],
     )
+
+
+def applies(cfg: DictConfig, key: str) -> bool:
+    """Whether an option given for several presets applies to this one: a rate or alpha only if the preset sets one."""
+    rates = ("dropout", "second_dropout", "drop_path", "alpha")
+    return key not in [f"regularizer.{rate}" for rate in rates] or bool(OmegaConf.select(cfg, key))
 
 
 def task(cfg: DictConfig) -> float | None:
@@ -142,6 +149,7 @@ def register() -> None:
         sweeper={
             "folder": os.environ.get("RDROP_EXP_SWEEPS", str(packaged("sweeps"))),
             "describe": "rdrop_exp.cli:describe",  # maps a configuration to a trial
+            "applies": "rdrop_exp.cli:applies",  # whether a preset uses an option
             "name_key": "name",  # a named sweep sets the experiment name
         },
     )

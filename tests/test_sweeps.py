@@ -39,6 +39,36 @@ def test_the_wandb_sweep_names_real_options() -> None:
     assert "rdrop-exp" in content["command"]
 
 
+def planned(output: str) -> list[str]:
+    """Names of the trials of a dry run, without data set, model, seed and identity."""
+    names = [line.split()[1] for line in output.splitlines() if line.startswith("  run ")]
+    return [name.split("-", 2)[2].rpartition("-s0-")[0] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("words", "trials"),
+    [
+        (
+            "regularizer=none,dropout,rdrop regularizer.alpha=0.1,0.5",
+            "none dropout-p0.1 rdrop-p0.1-a0.1 rdrop-p0.1-a0.5",
+        ),
+        (
+            "regularizer=none,dropout,stochastic_depth regularizer.dropout=0.15",
+            "none dropout-p0.15 stochastic_depth-sd0.1",
+        ),
+        ("regularizer=dropout regularizer.alpha=0.5", "rdrop-p0.1-a0.5"),
+        ("sweep=alpha regularizer.alpha=7 seed=0", "none dropout-p0.1 rdrop-p0.1-a7"),
+        ("sweep=model_size model.name=resnet18 seed=0", "none early_dropout-p0.1-until6.667 dropout-p0.1"),
+        ("model.name=resnet18,resnet50", "none none"),
+    ],
+)
+def test_an_option_reaches_the_presets_that_it_belongs_to(command: Command, words: str, trials: str) -> None:
+    done = command("-m", *words.split(), "hydra.launcher.dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert planned(done.stdout) == trials.split()
+    assert "Warning" not in done.stdout
+
+
 @pytest.mark.slow
 def test_every_launcher_finds_the_same_results(command: Command, tmp_path: Path) -> None:
     import json

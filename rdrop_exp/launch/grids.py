@@ -18,7 +18,7 @@ A named sweep is one YAML file, a union of grids:
 """
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from rdrop_exp.launch.errors import SweepError, suggestion
-from rdrop_exp.launch.overrides import Factor, Reader, plain_key, value_of
+from rdrop_exp.launch.overrides import Combination, Factor, Reader, plain_key, value_of
 
 TEXTS = ("title", "answers", "baseline", "name")
 PARTS = ("overrides", "together", "repeat")
@@ -75,7 +75,7 @@ def read_grid(reader: Reader, common: dict[str, Any], entry: dict[str, Any], whe
             if repeated and part is entry:
                 raise SweepError(f"{where}: one grid sets {sorted(repeated)[0]} twice")
             if not repeated:
-                grid.append(factor)
+                grid.append(replace(factor, shared=part is common))
     return grid
 
 
@@ -106,7 +106,7 @@ def combine(sweep: Sweep, factors: list[Factor]) -> list[Grid]:
     """
     grids = list(sweep.grids)
     texts = [text for grid in grids for factor in grid for row in factor.rows for text in row]
-    for given in factors:
+    for given in (replace(factor, shared=True) for factor in factors):
         (key,) = given.keys
         wanted = {value_of(row[0]) for row in given.rows}
         known = {value_of(text) for text in texts if plain_key(text) == key}
@@ -129,23 +129,35 @@ def apply(grid: Grid, key: str, given: Factor, wanted: set[str] | None) -> Grid 
             rows = tuple(row for row in factor.rows if value_of(row[at]) in wanted)
             if not rows:
                 return None
-            new.append(Factor(factor.keys, rows))
+            new.append(replace(factor, rows=rows))
         elif len(factor.keys) == 1:
-            new.append(given)
+            new.append(replace(given, shared=factor.shared))
         else:
             others = " and ".join(k for k in factor.keys if k != key)
             raise SweepError(f"{given.rows[0][0]} is not one of the values that the sweep pairs with {others}")
     return new if any(key in factor.keys for factor in grid) else [*new, given]
 
 
-def combinations(grids: list[Grid]) -> list[tuple[str, ...]]:
-    """Every trial of a union of grids, as overrides, without repetitions."""
-    rows_of_trials = (
-        tuple(text for row in rows for text in row)
+def combinations(grids: list[Grid]) -> list[Combination]:
+    """Every trial of a union of grids, without repetitions."""
+    trials = (
+        Combination(tuple(text for row in rows for text in row), shared)
         for grid in grids
+        for shared in [shared_keys(grid)]
         for rows in itertools.product(*(factor.rows for factor in grid))
     )
-    return list(dict.fromkeys(rows_of_trials))
+    return list(dict.fromkeys(trials))
+
+
+def shared_keys(grid: Grid) -> frozenset[str]:
+    """Keys such as `group.option` that are not set for one choice of the group, but for all grids or all choices."""
+    several = {key for factor in grid if len(factor.rows) > 1 for key in factor.keys}
+    return frozenset(
+        key
+        for factor in grid
+        for key in factor.keys
+        if "." in key and (group := key.partition(".")[0]) not in factor.keys and (factor.shared or group in several)
+    )
 
 
 def names(folder: str) -> list[str]:

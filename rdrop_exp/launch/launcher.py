@@ -72,7 +72,7 @@ class RunnerLauncher(Launcher):
 
     def foreign_job(self, overrides: list[str], index: int) -> "Job":
         """A job of another sweeper, in the folder that Hydra would give it."""
-        from rdrop_exp.launch.planner import hydra_config
+        from rdrop_exp.launch.compositions import hydra_config
         from rdrop_exp.launch.sweep_plan import Job, PlannedTrial
 
         assert self.hydra_context is not None

@@ -59,6 +59,10 @@ class UnionConf:
     """Folder of the named sweeps."""
     describe: str | None = None
     """module:function from a configuration to a launch.PlannedTrial; null: the configuration identifies a trial."""
+    applies: str | None = None
+    """module:function (configuration of a choice of groups, key) -> bool: whether the choice uses the key. In a sweep
+    over several choices of a group, a key given for all of them is ignored where it is not used; null: used everywhere.
+    """
     ignore: list[str] = field(default_factory=list)
     """Without `describe`: keys that cannot change a trial's result."""
     seed_key: str = "seed"

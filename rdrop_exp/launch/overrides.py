@@ -1,7 +1,7 @@
 """One override at a time: Hydra's grammar to lists of values, and values of YAML files to Hydra's grammar."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,17 @@ class Factor:
 
     keys: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    shared: bool = False
+    """Whether it was given for all grids of a sweep: on the command line, or at the top level of a sweep file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """The overrides of one trial."""
+
+    texts: tuple[str, ...]
+    shared: frozenset[str] = field(default=frozenset(), compare=False)
+    """Keys that were given for several choices of their group at once, and not for this one in particular."""
 
 
 class Reader:

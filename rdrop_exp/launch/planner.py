@@ -1,36 +1,26 @@
-"""From combinations of overrides to a `SweepPlan`: composed, checked, without duplicates, before anything runs.
+"""From combinations of overrides to a `SweepPlan`: checked, without duplicates, before anything runs."""
 
-Hydra composes a configuration in about 80 ms. It is asked once per choice of groups; single values are then applied to
-copies in memory, by Hydra's own function, so that hundreds of trials are planned in seconds.
-"""
-
-import copy
 import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from rdrop_exp.launch.compositions import Compositions, Texts, refusal
 from rdrop_exp.launch.errors import SweepError, suggestion
-from rdrop_exp.launch.hydra_private import apply_overrides, is_unknown_key
-from rdrop_exp.launch.overrides import Reader, plain_key, quoted
+from rdrop_exp.launch.overrides import Combination, plain_key, quoted
 from rdrop_exp.launch.sweep_plan import Job, PlannedTrial, SweepPlan
 
-HYDRA_PARTS = ("job", "runtime", "sweep", "run", "overrides", "mode")
-"""Parts of Hydra's node that planning needs."""
-
 Describe = Callable[[DictConfig], PlannedTrial]
-Texts = tuple[str, ...]
-"""Overrides as the user writes them."""
+Applies = Callable[[DictConfig, str], bool]
+Pairs = set[tuple[Texts, str]]
+"""Choices of groups, and a key."""
 
 
 class Planner:
@@ -38,99 +28,94 @@ class Planner:
 
     def __init__(
         self,
-        loader: Any,
-        master: DictConfig,
-        reader: Reader,
+        compositions: Compositions,
         describe: Describe | None = None,
+        applies: Applies | None = None,
         ignore: Sequence[str] = (),
+        seed_key: str = "seed",
     ) -> None:
-        """`describe` describes trials; without it the configuration does, except for the keys in `ignore`."""
-        self.loader, self.master, self.reader, self.ignore = loader, master, reader, ignore
-        self.describe = describe
-        self.parsed: dict[str, Override] = {}
-        self.bases: dict[Texts, DictConfig] = {}  # by the overrides that choose groups
-        self.composed: dict[Texts, Any] = {}  # the same, for ${hydra:...} to look at
-        self.group_names: dict[str, list[str]] = {}
+        """`describe` describes trials; without it the configuration does, except for the keys in `ignore`.
 
-    def plan(self, combinations: list[Texts], title: str = "") -> SweepPlan:
-        for text in {text for texts in combinations for text in texts}:
-            self.parsed[text] = self.reader.parse(text)
-        varying = varying_keys(combinations)
-        split = [self.split(texts) for texts in combinations]
-        for groups in dict.fromkeys(groups for groups, _ in split):
-            self.bases[groups] = self.compose(groups)
-        unknown = self.unknown_keys({(groups, text) for groups, values in split for text in values})
-        plan, first = SweepPlan([], title, warnings=unknown_sentences(unknown, varying)), dict[str, str]()
-        for groups, values in split:
-            used = tuple(text for text in values if (groups, plain_key(text)) not in unknown)
-            label = label_of((*groups, *used), varying)
-            trial = self.trial(groups, used, label)
+        `applies` says whether a choice of groups, composed, uses a key; None: it uses every key that it has.
+        """
+        self.compositions, self.describe, self.applies = compositions, describe, applies
+        self.ignore, self.seed_key = ignore, seed_key
+
+    def plan(self, combinations: list[Combination], title: str = "", optional: Collection[str] = ()) -> SweepPlan:
+        """`optional`: keys that may be unknown to every choice of groups, and are ignored there."""
+        varying = varying_keys([combination.texts for combination in combinations])
+        remaining, warnings = self.without_ignored(combinations, varying, optional)
+        plan, first = SweepPlan([], title, warnings=warnings), dict[str, str]()
+        for groups, values in remaining:
+            label = label_of((*groups, *values), varying)
+            trial = self.trial(groups, values, label)
             if trial.identity in first:
-                ignored = " ".join(text for text in values if text not in used)
-                plan.duplicates.append((f"{label} {ignored}".strip(), first[trial.identity]))
+                plan.duplicates.append((label, first[trial.identity]))
                 continue
             first[trial.identity] = label
-            plan.jobs.append(Job(len(plan.jobs), [*groups, *used, *place(trial.folder)], label, trial))
+            plan.jobs.append(Job(len(plan.jobs), [*groups, *values, *place(trial.folder)], label, trial))
         return plan
 
-    def split(self, texts: Texts) -> tuple[Texts, Texts]:
-        """Overrides that choose groups, and those that set values."""
-        choices = [text for text in texts if self.is_group(self.parsed[text])]
-        return tuple(choices), tuple(text for text in texts if text not in choices)
+    # -- overrides that some choices of groups ignore ---------------------------------------------------------------
+    def without_ignored(
+        self, combinations: list[Combination], varying: set[str], optional: Collection[str]
+    ) -> tuple[list[tuple[Texts, Texts]], list[str]]:
+        """Distinct choices of groups and values, without values that these choices ignore; and a line on each key."""
+        split = [(*self.compositions.split(combination.texts), combination.shared) for combination in combinations]
+        unknown = self.unknown_keys({(groups, text) for groups, values, _ in split for text in values}, optional)
+        unused = self.unused_keys({(groups, plain_key(t)) for groups, values, _ in split for t in values} - unknown)
+        remaining: dict[tuple[Texts, Texts], None] = {}
+        not_set: Pairs = set()
+        for groups, values, shared in split:
+            ignored = {(groups, key) for key in shared} & unused
+            not_set |= ignored
+            values = tuple(text for text in values if (groups, plain_key(text)) not in ignored | unknown)
+            remaining[groups, values] = None
+        lines = self.sentences(unknown, varying, "no such option")
+        return list(remaining), lines + self.sentences(not_set, varying, "not set by these choices")
 
-    def is_group(self, override: Override) -> bool:
-        key = override.key_or_group
-        if key not in self.group_names:
-            self.group_names[key] = self.loader.get_group_options(key)
-        return bool(self.group_names[key]) and not isinstance(override.value(), dict)
-
-    def compose(self, groups: Texts) -> DictConfig:
-        """The configuration of one choice of groups, with no more of Hydra's node than folders need."""
-        try:
-            base: DictConfig = self.loader.load_sweep_config(self.master, list(groups))
-        except (HydraException, OmegaConfBaseException) as error:
-            if isinstance(error, ConfigCompositionException) and (options := getattr(error, "options", None)):
-                group, _, choice = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
-                raise SweepError(f"{group}={choice} is not a choice{suggestion(choice, options)}") from None
-            raise refusal(" ".join(groups), error) from error
-        with hydra_config(copy.deepcopy(base)):
-            self.composed[groups] = HydraConfig.instance().cfg
-        needed = OmegaConf.to_container(OmegaConf.masked_copy(base.hydra, list(HYDRA_PARTS)), resolve=False)
-        with read_write(base), open_dict(base):
-            del base["hydra"]
-            base.hydra = needed
-        return base
-
-    def unknown_keys(self, used: set[tuple[Texts, str]]) -> set[tuple[Texts, str]]:
-        """Pairs of groups and key where those groups have no such key; `SweepError` for a key that none of them has."""
-        unknown = {(groups, plain_key(t)) for groups, t in used if not has_key(self.bases[groups], self.parsed[t])}
-        known = {plain_key(t) for groups, t in used if (groups, plain_key(t)) not in unknown}
-        for key in sorted({key for _, key in unknown} - known):
-            names = {name for name in self.option_names() if not name.startswith("hydra")}
-            names |= {group for group, choices in self.group_names.items() if choices}
-            raise SweepError(f"{key} is not an option{suggestion(key, names)}")
+    def unknown_keys(self, used: Pairs, optional: Collection[str]) -> Pairs:
+        """Of (groups, override), those without such a key; `SweepError` for a key that none of the groups has."""
+        unknown = {(groups, plain_key(text)) for groups, text in used if not self.compositions.has_key(groups, text)}
+        known = {plain_key(text) for groups, text in used if (groups, plain_key(text)) not in unknown}
+        for key in sorted({key for _, key in unknown} - known - set(optional)):
+            raise SweepError(f"{key} is not an option{suggestion(key, self.compositions.option_names())}")
         return unknown
 
-    def option_names(self) -> set[str]:
-        """Every dotted key of all composed configurations."""
-        return {
-            name for base in self.bases.values() for name in dotted_keys(OmegaConf.to_container(base, resolve=False))
-        }
+    def unused_keys(self, used: Pairs) -> Pairs:
+        """Those where the application says that the groups do not use the key.
 
+        Only among several choices of the key's group, and only if one of them does use it.
+        """
+        unused: Pairs = set()
+        for key in {key for _, key in used} if self.applies else ():
+            users = [groups for groups, other in used if other == key]
+            choices = {choice_of(groups, key) for groups in users}
+            bases = self.compositions.bases
+            without = [groups for groups in users if self.applies and not self.applies(bases[groups], key)]
+            if len(choices) > 1 and len(without) < len(users):
+                unused |= {(groups, key) for groups in without}
+        return unused
+
+    def sentences(self, ignored: Pairs, varying: set[str], why: str) -> list[str]:
+        """A line of the plan for each key that is ignored somewhere."""
+        choices: dict[str, list[str]] = defaultdict(list)
+        for groups in self.compositions.bases:
+            for key in sorted(key for where, key in ignored if where == groups):
+                choices[key].append(choice_of(groups, key) or label_of(groups, varying))
+        return [f"Ignored: {key} for {', '.join(dict.fromkeys(labels))} ({why})" for key, labels in choices.items()]
+
+    # -- trials -----------------------------------------------------------------------------------------------------
     def trial(self, groups: Texts, values: Texts, label: str) -> PlannedTrial:
         """One combination described, or refused."""
-        cfg, before = copy.deepcopy(self.bases[groups]), HydraConfig.instance().cfg
         try:
-            apply_overrides([self.parsed[text] for text in values], cfg)
-            HydraConfig.instance().cfg = self.composed[groups]
-            root = "" if self.describe else str(cfg.hydra.sweep.dir)
-            with read_write(cfg), open_dict(cfg):
-                del cfg["hydra"]
-            trial = self.describe(cfg) if self.describe else self.describe_by_content(cfg, root)
+            with self.compositions.configured(groups, values) as cfg:
+                root = "" if self.describe else str(cfg.hydra.sweep.dir)
+                with read_write(cfg), open_dict(cfg):
+                    del cfg["hydra"]
+                trial = self.describe(cfg) if self.describe else self.describe_by_content(cfg, root)
         except (ValueError, HydraException, OmegaConfBaseException) as error:
             raise refusal(label, error) from error
-        finally:
-            HydraConfig.instance().cfg = before
         return replace(trial, folder=os.path.abspath(trial.folder), name=trial.name or label)
 
     def describe_by_content(self, cfg: DictConfig, root: str) -> PlannedTrial:
@@ -139,15 +124,13 @@ class Planner:
         for key in self.ignore:
             remove_key(values, key)
         identity = digest(values)
-        remove_key(values, self.reader.seed_key)
+        remove_key(values, self.seed_key)
         return PlannedTrial(identity, os.path.join(root, identity), "", digest(values))
 
 
-def unknown_sentences(unknown: set[tuple[Texts, str]], varying: set[str]) -> list[str]:
-    choices: dict[str, list[str]] = defaultdict(list)
-    for groups, key in sorted(unknown):
-        choices[key].append(label_of(groups, varying))
-    return [f"Ignored: {key} for {', '.join(labels)} (no such option there)" for key, labels in choices.items()]
+def choice_of(groups: Texts, key: str) -> str:
+    """The override that chooses the group of a key such as `group.option`; empty if none does."""
+    return next((text for text in groups if plain_key(text) == key.partition(".")[0]), "")
 
 
 def label_of(texts: Texts, varying: set[str]) -> str:
@@ -168,33 +151,6 @@ def remove_key(values: Any, key: str) -> None:
         values.pop(last, None)
 
 
-@contextmanager
-def hydra_config(cfg: DictConfig) -> Iterator[None]:
-    """Resolve `${hydra:...}` from this configuration."""
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(cfg)
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before
-
-
-def has_key(base: DictConfig, override: Override) -> bool:
-    """Whether this override finds its key; other errors are for the combination that has it."""
-    try:
-        apply_overrides([override], copy.deepcopy(base))
-    except ConfigCompositionException as error:
-        return not is_unknown_key(error)
-    return True
-
-
-def dotted_keys(values: Any, prefix: str = "") -> Iterator[str]:
-    """Every dotted key of nested dictionaries."""
-    for key, value in values.items() if isinstance(values, dict) else ():
-        yield f"{prefix}{key}"
-        yield from dotted_keys(value, f"{prefix}{key}.")
-
-
 def varying_keys(combinations: list[Texts]) -> set[str]:
     """Keys that some trials set differently from others."""
     seen: dict[str, set[str]] = defaultdict(set)
@@ -209,10 +165,3 @@ def place(folder: str) -> list[str]:
     """Overrides that make `folder` the job's output directory."""
     root, name = os.path.split(folder)
     return [f"hydra.sweep.dir={quoted(root)}", f"hydra.sweep.subdir={quoted(name)}"]
-
-
-def refusal(label: str, error: BaseException) -> SweepError:
-    """Why the whole sweep is refused, in one sentence that names the combination."""
-    root = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    reason = " ".join(str(root).split("\n    full_key")[0].split()) or type(root).__name__
-    return SweepError(f"{label}: {reason}; nothing was started" if label else f"{reason}; nothing was started")

@@ -19,6 +19,8 @@ class PlannedTrial:
     """Expected cost in any unit; the most expensive trials start first."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the plan, such as options that have no effect."""
+    method: str = ""
+    """What is compared; a named sweep's `baseline` begins with the method of one of its trials."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -12,6 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from rdrop_exp.launch.hooks import load_hook
 from rdrop_exp.launch.options import UnionConf
+
+if TYPE_CHECKING:
+    from rdrop_exp.launch.sweep_plan import SweepPlan
 
 
 class UnionSweeper(Sweeper):
@@ -56,6 +59,7 @@ class UnionSweeper(Sweeper):
 
     def plan(self, arguments: list[str]) -> Any:
         """The plan of these command line overrides, and the texts of the named sweep (title, baseline, ...)."""
+        from rdrop_exp.launch.compositions import Compositions
         from rdrop_exp.launch.grids import Sweep, combinations, combine, read_sweep
         from rdrop_exp.launch.overrides import Reader
         from rdrop_exp.launch.planner import Planner
@@ -71,13 +75,25 @@ class UnionSweeper(Sweeper):
         if sweep.name and key and (key,) not in factors:
             factors[(key,)] = reader.values(key, [sweep.texts.get("name", sweep.name)])
         describe = load_hook(o.describe) if o.describe else None
-        planner = Planner(loader, self.config, reader, describe, o.ignore)
+        applies = load_hook(o.applies) if o.applies else None
+        planner = Planner(Compositions(loader, self.config, reader), describe, applies, o.ignore, o.seed_key)
         title = f"{sweep.name}: {sweep.texts.get('title', '')}".rstrip(": ")
-        plan = planner.plan(combinations(combine(sweep, list(factors.values()))), title)
+        chosen = {key for keys in factors for key in keys}
+        optional = {key for grid in sweep.grids for f in grid for key in f.keys if key.partition(".")[0] in chosen}
+        plan = planner.plan(combinations(combine(sweep, list(factors.values()))), title, optional - chosen)
+        plan.warnings += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
         return plan, {"sweep": sweep.name, **sweep.texts} if sweep.name else {}
 
 
-def write_sweep(plan: Any, content: dict[str, str]) -> None:
+def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:
+    """A warning for a plan without the baseline of its sweep, which is an override or begins with a method."""
+    methods = {job.trial.method for job in plan.jobs} | {text for job in plan.jobs for text in job.overrides}
+    if not baseline or {baseline, baseline.split()[0]} & methods:
+        return []
+    return [f"Warning: the sweep's baseline {baseline} is not among these trials"]
+
+
+def write_sweep(plan: "SweepPlan", content: dict[str, str]) -> None:
     """Leave what the sweep asks and compares beside its trials, as sweep.yaml, for reports."""
     for folder in {Path(job.trial.folder).parent for job in plan.jobs} if content else ():
         folder.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ def write(tmp_path):
 
 def expand(reader, *lines, sweep=None):
     return [
-        " ".join(texts) for texts in combinations(combine(sweep or Sweep(), [reader.factor(line) for line in lines]))
+        " ".join(one.texts) for one in combinations(combine(sweep or Sweep(), [reader.factor(line) for line in lines]))
     ]
 
 

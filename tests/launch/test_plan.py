@@ -81,8 +81,81 @@ def test_a_key_that_only_some_choices_have_is_left_out_of_the_others(app):
     done = app.run("reg=none,drop", "reg.alpha=1,2", DRY)
     assert lines(done.out) == ["reg=none", "reg=drop reg.alpha=1", "reg=drop reg.alpha=2"]
     assert "Ignored: reg.alpha for reg=none (" in done.out
-    assert "1 duplicate removed:" in done.out
-    assert "  reg=none reg.alpha=2  =  reg=none" in done.out
+    assert "duplicate" not in done.out
+
+
+PRESETS = {
+    "none": "{rate: 0.0, alpha: 0.0}",
+    "drop": "{rate: 0.1, alpha: 0.0}",
+    "path": "{rate: 0.0, alpha: 0.0, depth: 3}",
+    "both": "{rate: 0.1, alpha: 0.5}",
+}
+APPLIES = """
+from omegaconf import OmegaConf
+
+def applies(cfg, key):
+    return bool(OmegaConf.select(cfg, key))
+"""
+UNION = "grids: [{overrides: {reg: none}}, {overrides: {reg: drop}}, {overrides: {reg: both, reg.alpha: [1, 2]}}]"
+
+
+@pytest.mark.parametrize(
+    ("words", "trials", "ignored"),
+    [
+        (
+            ["reg=none,drop,both", "reg.alpha=1,2"],
+            ["reg=none", "reg=drop", "reg=both reg.alpha=1", "reg=both reg.alpha=2"],
+            ["reg.alpha for reg=none, reg=drop"],
+        ),
+        (
+            ["reg=none,drop,path", "reg.rate=choice(0.3)"],
+            ["reg=none", "reg=drop", "reg=path"],
+            ["reg.rate for reg=none, reg=path"],
+        ),
+        (["reg=drop", "reg.alpha=1,2"], ["reg.alpha=1", "reg.alpha=2"], []),
+        (["reg=drop,path", "reg.alpha=1,2"], [f"reg={r} reg.alpha={a}" for r in ("drop", "path") for a in (1, 2)], []),
+        (
+            ["hydra.sweeper.sweep=union", "reg.alpha=choice(7)"],
+            ["reg=none", "reg=drop", "reg=both"],
+            ["reg.alpha for reg=none, reg=drop"],
+        ),
+        (["hydra.sweeper.sweep=explicit"], ["reg=none", "reg=drop reg.alpha=1", "reg=both"], []),
+    ],
+)
+def test_an_option_given_for_several_choices_is_for_those_that_use_it(tmp_path, words, trials, ignored):
+    hook = f"applies_{tmp_path.name}"
+    app = App(tmp_path, BODY, groups=PRESETS, sweeper={"applies": f"{hook}:applies"})
+    (tmp_path / f"{hook}.py").write_text(APPLIES)
+    app.sweep("union", UNION)
+    explicit = "[{overrides: {reg: none}}, {overrides: {reg: drop, reg.alpha: 1}}, {overrides: {reg: both}}]"
+    app.sweep("explicit", f"grids: {explicit}")
+    done = app.run(*words, DRY)
+    assert done.code == 0, done.err
+    assert lines(done.out) == trials
+    said = [line for line in done.out.splitlines() if line.startswith("Ignored: ")]
+    assert [line.removeprefix("Ignored: ").partition(" (")[0] for line in said] == ignored
+
+
+def test_a_choice_on_the_command_line_replaces_the_sweeps_with_its_options(app):
+    app.sweep("sizes", "overrides: {reg: path}\ngrids: [{overrides: {reg.depth: [3, 4], x: [1, 2]}}]")
+    done = app.run("hydra.sweeper.sweep=sizes", "reg=drop", "reg.alpha=5,6", DRY)
+    assert lines(done.out) == [f"x={x} reg.alpha={a}" for x in (1, 2) for a in (5, 6)]
+    assert "Ignored: reg.depth for reg=drop (" in done.out
+    assert app.run("hydra.sweeper.sweep=sizes", "reg=drop", "reg.alhpa=5,6", DRY).code == 1
+
+
+@pytest.mark.parametrize(
+    ("baseline", "warned"), [("reg=none", False), ("x1", False), ("x1 rate=3", False), ("x3", True)]
+)
+def test_a_baseline_that_is_not_in_the_plan_is_warned_of(tmp_path, baseline, warned):
+    hook = f"method_{tmp_path.name}"
+    app = App(tmp_path, BODY, sweeper={"describe": f"{hook}:describe"})
+    text = "from rdrop_exp.launch import PlannedTrial\n\ndef describe(cfg):\n"
+    text += "    return PlannedTrial(f'{cfg.x}', f'out/{cfg.x}', f'{cfg.x}', method=f'x{cfg.x}')\n"
+    (tmp_path / f"{hook}.py").write_text(text)
+    app.sweep("demo", f"baseline: {baseline}\ngrids: [{{overrides: {{reg: none, x: [1, 2]}}}}]")
+    out = app.run("hydra.sweeper.sweep=demo", DRY).out
+    assert (f"baseline {baseline}" in out) == warned
 
 
 def test_a_single_value_of_such_a_key_needs_only_the_rewritten_command_line(app):
@@ -131,7 +204,8 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path):
 def test_the_description_says_what_is_equal_where_it_goes_and_what_has_no_effect(hooked):
     done = hooked.run("x=1,11,2", DRY)
     assert lines(done.out) == ["x1  [x=1]", "x2  [x=2]"]
-    assert "x=11  =  x=1" in done.out
+    assert "1 duplicate removed:" in done.out
+    assert "  x=11  =  x=1" in done.out
     assert "rate has no effect without drop" in done.out
 
 

@@ -20,10 +20,10 @@ def test_only_finished_pairs_count(tmp_path: Path) -> None:
         (Condition.GIVEN, 0.0, 1): 0.8,
         (Condition.GIVEN, 0.1, 1): 0.0,
     }
-    found = read_findings(*write_results(tmp_path, values | {(Condition.GIVEN, 0.1, 2): 0.7}))
-    assert found.differences[Condition.GIVEN] == {0.1: {0: pytest.approx(0.1)}}
-    assert found.seeds == 1
-    assert judge(found).regime == Regime.INCONCLUSIVE
+    findings = read_findings(*write_results(tmp_path, values | {(Condition.GIVEN, 0.1, 2): 0.7}))
+    assert findings.differences[Condition.GIVEN] == {0.1: {0: pytest.approx(0.1)}}
+    assert findings.seeds == 1
+    assert judge(findings).regime == Regime.INCONCLUSIVE
 
 
 def test_the_report_says_what_the_intervals_show_and_no_more(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_the_report_says_what_the_intervals_show_and_no_more(tmp_path: Path) -> 
             (Condition.SMALLER_MODEL, 0.0, seed): 0.85,
             (Condition.SMALLER_MODEL, 0.1, seed): 0.85 + 0.02 * (-1) ** seed,
         }
-    found = read_findings(*write_results(tmp_path, values))
-    text = "\n".join(report(found, judge(found), DROPOUT, ["each is cut to 5 steps"]))
+    findings = read_findings(*write_results(tmp_path, values))
+    text = "\n".join(report(findings, judge(findings), DROPOUT, ["each is cut to 5 steps"]))
     for part in (
         "Verdict: underfitting.",
         "Note: each is cut to 5 steps.",
@@ -70,9 +70,9 @@ def test_every_advised_sweep_is_valid(
     verdict = Verdict(
         regime, "it is so", None if regime == Regime.INCONCLUSIVE else 0.1, 4 if regime == Regime.INCONCLUSIVE else None
     )
-    own = {"model": "vit_micro_8", "++model.args.depth": "2", "schedule.epochs": "7", "logger": "local"}
-    places = {"branches": branches, "dropouts": noise is DROPOUT}
-    content = advice.sweep(verdict, noise, own, 3, **places)
+    overrides = {"model": "vit_micro_8", "++model.args.depth": "2", "schedule.epochs": "7", "logger": "local"}
+    sites = {"branches": branches, "dropouts": noise is DROPOUT}
+    content = advice.sweep(verdict, noise, overrides, 3, **sites)
     cli.write_sweep(tmp_path / "next.yaml", content, "a comment: with a colon")
     with hydra_ready():
         loader = GlobalHydra.instance().config_loader()
@@ -80,7 +80,7 @@ def test_every_advised_sweep_is_valid(
         grids = read_sweep(Reader(loader), str(tmp_path), "next").grids
         assert len(combinations(grids)) == advice.count_trials(content)
         kinds = set()
-        for texts in (combinations([grid])[-1] for grid in grids):
+        for texts in (combinations([grid])[-1].texts for grid in grids):
             o = composed(dict(text.split("=", 1) for text in texts))
             assert o.schedule.epochs == 7
             assert o.model.args["depth"] == 2
