@@ -1,7 +1,7 @@
 """rdrop-analyze: what noise does to the gradients of trials, and whether it matters to their outputs.
 
 rdrop-analyze outputs/demo/TRIAL                  # measure the tested weights, write analysis.json and analysis.html
-rdrop-analyze outputs/demo --batches 40           # every trial below, side by side
+rdrop-analyze outputs/demo --batches 40           # every trial below, in a table by group
 rdrop-analyze outputs/demo --curves               # only plot what `analysis.every=N` logged during training
 """
 
@@ -65,14 +65,15 @@ def _check(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     _check(args)
-    from rdrop_exp.analysis.table import cells, print_table
+    from rdrop_exp.analysis.table import print_table, table_rows
     from rdrop_exp.report.collect import collect
     from rdrop_exp.report.groups import settings
 
     trials, _ = collect(args.folders)
-    rows = [] if args.curves else [cells(content) for content in _measure(trials, args)]
-    print_table(rows)
+    contents = {} if args.curves else _measure(trials, args)
     by_setting = settings(trials)
+    rows = table_rows(by_setting, contents)
+    print_table(rows)
     sentences = _sentences(by_setting, trials)
     print("\n".join(sentences))
     if not args.no_page:
@@ -97,8 +98,11 @@ def _sentences(by_setting: "list[Setting]", trials: "list[Trial]") -> list[str]:
     return ["No metrics over training: set analysis.every=N when training."]
 
 
-def _measure(trials: "list[Trial]", args: argparse.Namespace) -> list[dict[str, Any]]:
-    """analysis.json of every trial with saved weights; the others are listed on stderr. `OptionError` if all fail."""
+def _measure(trials: "list[Trial]", args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """analysis.json, by identity, of trials with saved weights; the others are listed on stderr.
+
+    `OptionError` if all fail.
+    """
     import torch
 
     from rdrop_exp.analysis.gradient_meter import MeterSettings
@@ -110,14 +114,15 @@ def _measure(trials: "list[Trial]", args: argparse.Namespace) -> list[dict[str, 
         batches=args.batches, batch_size=args.batch_size, augment=not args.no_augment, loss=args.loss,
         rate_scale=args.rate_scale,
     )  # fmt: skip
-    contents, errors = [], []
+    contents: dict[str, dict[str, Any]] = {}
+    errors = []
     for number, trial in enumerate(trials, 1):
         print(f"[{number}/{len(trials)}] {trial.folder.name}", file=sys.stderr)
         try:
-            contents.append(analyse_trial(
+            contents[trial.identity] = analyse_trial(
                 trial, settings, gradients=not args.no_gradients, passes=args.passes, dropout=args.dropout,
                 dataset=args.dataset, device=args.device,
-            ))  # fmt: skip
+            )  # fmt: skip
         except OptionError as error:
             errors.append(str(error))
     if not contents:

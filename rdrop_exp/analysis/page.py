@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from rdrop_exp.analysis.curves import Curve, read_curve
-from rdrop_exp.analysis.table import HEADINGS
+from rdrop_exp.analysis.table import HEADINGS, labelled_groups
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.page import as_json, fill
 from rdrop_exp.report.statistics import mean_sd
@@ -30,7 +30,7 @@ LOG_SCALE = ("variance",)
 
 
 def build_page(by_setting: list[Setting], sentences: list[str], rows: list[tuple[str, ...]]) -> str:
-    """The page. `rows`: cells of the table, one row per measured trial, under `HEADINGS`."""
+    """The page. `rows`: cells of the table, one row per measured group, under `HEADINGS`."""
     title = ", ".join(setting.label for setting in by_setting) or "trials"
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in HEADINGS)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
@@ -50,17 +50,15 @@ def build_page(by_setting: list[Setting], sentences: list[str], rows: list[tuple
 
 def payload(by_setting: list[Setting]) -> dict[str, Any]:
     """Lines, one per group, and a figure for each metric that any group has."""
-    groups = [(setting, group) for setting in by_setting for group in setting.groups]
-    analysed = [(setting, group, curves) for setting, group in groups if (curves := _curves(group))]
+    groups = [(label, group, curves) for label, group in labelled_groups(by_setting) if (curves := _curves(group))]
     lines, number = [], 0
-    for setting, group, curves in analysed:
-        label = f"{setting.label}: {group.label}" if len(by_setting) > 1 else group.label
+    for label, group, curves in groups:
         baseline = group.regularizer == "none" and len(by_setting) == 1
         lines.append({"label": label, "seeds": len(curves), "baseline": baseline, "number": number})
         number += not baseline
     figures = []
     for name, title in FIGURES.items():
-        bands = [{"line": i} | band for i, (*_, curves) in enumerate(analysed) if (band := over_seeds(curves, name))]
+        bands = [{"line": i} | band for i, (*_, curves) in enumerate(groups) if (band := over_seeds(curves, name))]
         if bands:
             figures.append({"title": title, "log": name in LOG_SCALE, "lines": bands})
     return {"lines": lines, "figures": figures}

@@ -1,143 +1,22 @@
-"""rdrop-analyze: curves and areas on constructed rows, and the command on real trials."""
+"""rdrop-analyze on real trials: what it measures, writes and refuses."""
 
 import json
-import math
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from rdrop_exp.analysis import cli
-from rdrop_exp.analysis.area_change import Direction, area_changes
-from rdrop_exp.analysis.curves import area, area_weights, read_curve
+from rdrop_exp.analysis.curves import read_curve
 from rdrop_exp.analysis.online import make_analysis
-from rdrop_exp.analysis.page import payload
-from rdrop_exp.analysis.table import HEADINGS, cells, interval
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.report.collect import collect
-from rdrop_exp.report.groups import settings
-from rdrop_exp.train import checkpoint, trial
-from tests.conftest import VIT, folder_of, merged
-from tests.report.trials import EARLY, NONE, write_trial
-
-LATE = {"name": "late_dropout", "dropout": 0.1, "when": "late", "cutoff_epoch": 5}
+from rdrop_exp.train import trial
+from tests.conftest import VIT, Crash, crash_at_save, folder_of, merged
+from tests.report.trials import NONE, write_trial
 
 
-def test_area_by_hand() -> None:
-    steps, values = [0, 10, 30], [1.0, 3.0, 3.0]
-    assert area(steps, values, (0, 30)) == 20 + 60
-    assert area(steps, values, (5, 10)) == pytest.approx(5 * (2 + 3) / 2)
-    assert area(steps, values, (2, 4)) == pytest.approx(2 * 1.6)
-    assert area(steps, [2.0] * 3, (3, 21)) == pytest.approx(36)
-    assert area_weights(steps, (0, 30)) == [5, 15, 10]
-
-
-@pytest.mark.parametrize("window", [(-1, 5), (0, 31), (5, 5), (6, 5)])
-def test_an_area_outside_the_steps_is_an_error(window: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="is not within the 3 steps"):
-        area_weights([0, 10, 30], window)
-
-
-def with_rows(folder: Path, values: dict[int, float], *, spread: float | None = None) -> None:
-    """Append analyses: `values` by step, of 100 steps in 10 epochs."""
-    with (folder / "metrics.jsonl").open("a") as file:
-        for step, value in values.items():
-            row = {"step": step, "epoch": step / 10, "progress": step / 100}
-            for name in ("direction_variance", "direction_error"):
-                row[f"analysis/{name}"] = value
-                if spread is not None:
-                    row |= {f"analysis/{name}_low": value - spread, f"analysis/{name}_high": value + spread}
-            file.write(json.dumps(row) + "\n")
-        file.write('{"step": 99, "analysis/direction_er')  # cut off in the middle of a line
-
-
-def constructed(root: Path, own: dict[str, Any], ratios: list[float], spread: float | None = None) -> list[Any]:
-    """Changes of one group whose metrics are `ratios` (a value a seed) of those without noise, until step 50."""
-    steps = range(0, 101, 20)
-    for seed, ratio in enumerate(ratios):
-        with_rows(write_trial(root, NONE, seed), dict.fromkeys(steps, 0.4), spread=spread)
-        with_rows(write_trial(root, own, seed), {s: 0.4 * (ratio if s <= 60 else 3.0) for s in steps}, spread=spread)
-    (setting,) = settings(collect([root])[0])
-    return area_changes(setting)
-
-
-def test_lower_before_the_cutoff(tmp_path: Path) -> None:
-    variance, error = constructed(tmp_path, EARLY, [0.90, 0.92, 0.91])
-    assert (variance.metric, error.metric) == ("direction_variance", "direction_error")
-    assert variance.window == (0, 50)
-    assert variance.relative == pytest.approx(-0.09)
-    assert variance.direction == "lower"
-    text = str(variance)
-    for part in (
-        "early_dropout",
-        "steps 0 to 50",
-        "direction variance −9.0% [−11.5%, −6.5%]",
-        "3 paired seeds",
-        "lower",
-    ):
-        assert part in text
-
-
-def test_from_the_cutoff_on_and_over_all_steps(tmp_path: Path) -> None:
-    late, _ = constructed(tmp_path / "late", LATE, [0.9, 0.92, 0.91])
-    assert late.window == (50, 100)
-    assert late.direction == "higher"
-    always, _ = constructed(tmp_path / "all", {"name": "dropout", "dropout": 0.1}, [0.9, 0.92])
-    assert always.window == (0, 100)
-    assert "over steps 0 to 100" in str(always)
-
-
-def test_seeds_that_disagree_are_inconclusive(tmp_path: Path) -> None:
-    variance, _ = constructed(tmp_path, EARLY, [0.8, 1.1, 0.9])
-    assert variance.direction == Direction.INCONCLUSIVE
-    assert "inconclusive" in str(variance)
-
-
-def test_one_seed_has_an_interval_over_batches(tmp_path: Path) -> None:
-    (narrow, _), (wide, _) = (constructed(tmp_path / str(s), EARLY, [0.9], spread=s) for s in (0.02, 0.2))
-    assert narrow.interval is not None
-    assert (narrow.direction, wide.direction) == ("lower", Direction.INCONCLUSIVE)
-    weights = [w / 50 for w in area_weights(range(0, 101, 20), (0, 50))]
-    size = math.hypot(*weights) * 0.02 / 0.4
-    assert narrow.interval[1] - narrow.relative == pytest.approx(math.hypot(size, 0.9 * size))
-    assert "one pair of trials" in str(narrow)
-    (without, _) = constructed(tmp_path / "none", EARLY, [0.9])
-    assert without.interval is None
-    assert without.direction == Direction.INCONCLUSIVE
-
-
-def test_trials_of_other_seeds_are_not_compared(tmp_path: Path) -> None:
-    with_rows(write_trial(tmp_path, NONE, 0), {0: 1.0, 100: 1.0})
-    with_rows(write_trial(tmp_path, EARLY, 1), {0: 1.0, 100: 1.0})
-    write_trial(tmp_path, EARLY, 0)  # without analyses
-    (setting,) = settings(collect([tmp_path])[0])
-    assert area_changes(setting) == []
-
-
-def test_lines_of_several_seeds_are_means_with_deviations(tmp_path: Path) -> None:
-    for seed, value in enumerate((0.2, 0.4)):
-        with_rows(write_trial(tmp_path, NONE, seed), {0: value, 50: value, 100 + seed: 1.0}, spread=0.1)
-    with_rows(write_trial(tmp_path, EARLY, 0), {0: 0.5}, spread=0.1)
-    found = payload(settings(collect([tmp_path])[0]))
-    assert found["lines"] == [
-        {"label": "early_dropout", "seeds": 1, "baseline": False, "number": 0},
-        {"label": "none", "seeds": 2, "baseline": True, "number": 1},
-    ]
-    (alone, two) = found["figures"][0]["lines"]
-    assert alone == {"line": 0, "x": [0], "y": [0.5], "low": [0.4], "high": [0.6]}
-    assert (two["x"], two["y"]) == ([0, 50], [0.3, 0.3])
-    assert two["low"] == pytest.approx([0.3 - math.sqrt(0.02)] * 2, rel=1e-4)
-
-
-def test_cells_and_intervals_are_plain_text() -> None:
-    assert interval({"value": 0.3142, "low": -0.1, "high": 0.5}) == "0.314 [−0.1, 0.5]"
-    assert interval({"value": 2.0, "low": None, "high": None}) == "2"
-    row = cells({"trial": "t", "step": 3, "epoch": 1.0})
-    assert row == ("t", "3", *[""] * (len(HEADINGS) - 2))
-
-
-# -- the command -------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four short trials, analysed as they trained: without noise and with early dropout, two seeds."""
@@ -146,26 +25,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in (0, 1):
         for regularizer in (NONE, early):
             values = {"regularizer": regularizer, "seed": seed, "output_dir": str(root), "name": "demo"}
-            assert (
-                trial.run(
-                    from_dict(merged(VIT, values, {"analysis": {"every": 5, "batches": 4}})),
-                    make_analysis=make_analysis,
-                )
-                is not None
-            )
+            o = from_dict(merged(VIT, values, {"analysis": {"every": 5, "batches": 4}}))
+            assert trial.run(o, make_analysis=make_analysis) is not None
     return root / "demo"
 
 
 def test_analyze(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([str(trained), "--batches", "4", "--passes", "3", "--set", "test"]) == 0
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     for word in ("direction variance", "KL noisy-clean", "ECE MC"):
-        assert word in said.out
-    assert "early_dropout, before its cutoff (steps 0 to 10): direction error " in said.out
-    assert said.err.count("\n") == 4
+        assert word in output.out
+    header = output.out.splitlines()[0].split()
+    assert header == ["group", "early_dropout", "none"]
+    assert re.search(r"^accuracy +\d+\.\d\d% ± ", output.out, re.MULTILINE)
+    assert re.search(r"early_dropout.*steps 0 to 10.*direction error", output.out)
+    assert output.err.count("\n") == 4
     folders = [path for path in trained.iterdir() if path.is_dir()]
-    found = [json.loads((folder / "analysis.json").read_text()) for folder in folders]
-    for folder, one in zip(folders, found, strict=True):
+    contents = [json.loads((folder / "analysis.json").read_text()) for folder in folders]
+    for folder, one in zip(folders, contents, strict=True):
         result = json.loads((folder / "result.json").read_text())
         assert one["step"] == result["best_epoch"] * 10
         assert one["settings"] == {"batches": 4, "batch_size": None, "augment": True, "loss": "full", "share": None}
@@ -177,43 +54,30 @@ def test_analyze(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert one["gradient"]["direction_error"]["low"] < one["gradient"]["direction_error"]["high"]
     page = (trained / "analysis.html").read_text()
     assert "Gradient direction error" in page
-    assert "early_dropout, before its cutoff" in page
+    assert "steps 0 to 10" in page
     assert "http-equiv" in page
     assert "{{" not in page.replace(page[page.index("<script>") :], "")
-
-
-class Crash(BaseException):
-    """Not caught by anything."""
 
 
 def test_a_stopped_trial_is_measured_as_while_it_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = {"analysis": {"every": 5, "batches": 4}, "checkpoint_seconds": 0, "regularizer": {"dropout": 0.2}}
     o = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path)}))
-    save, saves = checkpoint.save, 0
-
-    def counted(folder: Path, state: dict[str, Any]) -> None:
-        nonlocal saves
-        save(folder, state)
-        saves += 1
-        if saves == 10:
-            raise Crash
-
-    monkeypatch.setattr(checkpoint, "save", counted)
+    crash_at_save(monkeypatch, 10)
     with pytest.raises(Crash):
         trial.run(o, make_analysis=make_analysis)
     folder = folder_of(o)
     assert cli.main([str(folder), "--batches", "4", "--passes", "5", "--no-page"]) == 0
-    found = json.loads((folder / "analysis.json").read_text())
+    content = json.loads((folder / "analysis.json").read_text())
     trial.run(o, make_analysis=make_analysis)
     curve = read_curve(collect([folder])[0][0])
     assert curve is not None
     assert (curve.steps, curve.per_epoch, curve.total) == ([0, 5, 10, 15], 10, 20)
-    assert found["step"] == 10
+    assert content["step"] == 10
     logged = {name: values[2] for name, values in curve.values.items()}
-    assert found["distance"] == logged["model_distance"]
-    assert found["gradient"]["direction_error"]["value"] == logged["direction_error"]
-    assert found["gradient"]["direction_variance"]["high"] == logged["direction_variance_high"]
-    assert found["inconsistency"]["ece_mc"] == logged["ece_mc"]
+    assert content["distance"] == logged["model_distance"]
+    assert content["gradient"]["direction_error"]["value"] == logged["direction_error"]
+    assert content["gradient"]["direction_variance"]["high"] == logged["direction_variance_high"]
+    assert content["inconsistency"]["ece_mc"] == logged["ece_mc"]
 
 
 def test_other_settings_change_what_is_measured(trained: Path, tmp_path: Path) -> None:

@@ -11,28 +11,15 @@ from torch import Tensor, nn
 from rdrop_exp.analysis import minibatches
 from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings, flat_vector, preserve_state
 from rdrop_exp.analysis.online import make_analysis
-from rdrop_exp.analysis.rebuild import initial_network
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.data.batch import Data, items, split
-from rdrop_exp.data.load import load_data
+from rdrop_exp.data.batch import items, split
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import checkpoint, trial
 from rdrop_exp.train.step import seed_noise, step_plan
+from tests.analysis.helpers import CPU, gradient_meter, prepared
 from tests.conftest import SMALL, VIT, Crash, crash_at_save, folder_of, merged
-
-CPU = torch.device("cpu")
-
-
-def prepared(*values: dict[str, Any]) -> tuple[Options, Data]:
-    o = from_dict(merged(VIT, *values))
-    return o, load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=CPU)
-
-
-def meter(o: Options, data: Data, **settings: Any) -> GradientMeter:
-    return GradientMeter(o, *initial_network(o, data.spec, CPU), data, CPU, MeterSettings(**settings))
 
 
 def linear() -> nn.Module:
@@ -52,15 +39,15 @@ def test_a_linear_model_on_two_points() -> None:
     network = linear()
     (two,) = minibatches.whole_set(o, data, 2)
     one, other = (softmax_gradient(network, two.inputs[i : i + 1], two.targets[i : i + 1]) for i in (0, 1))
-    found = GradientMeter(o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=9, batch_size=1)).read(0)
-    g = found.gradient
+    reading = GradientMeter(o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=9, batch_size=1)).read(0)
+    g = reading.gradient
     assert g.full_norm == pytest.approx(float(((one + other) / 2).norm()), rel=1e-5)
     picks = [int(b.targets) == int(two.targets[0]) for b in minibatches.mini_batches(o, data, 9, 1, 0, augment=False)]
     assert 0 < sum(picks) < 9
     assert two.targets[0] != two.targets[1]
-    apart = 2 * sum(picks) * (9 - sum(picks)) / (9 * 8)  # share of the pairs that are of both points
+    share = 2 * sum(picks) * (9 - sum(picks)) / (9 * 8)  # share of the pairs that are of both points
     cosine = float(one @ other / (one.norm() * other.norm()))
-    assert g.direction_variance.value == pytest.approx(apart * (1 - cosine) / 2, abs=1e-6)
+    assert g.direction_variance.value == pytest.approx(share * (1 - cosine) / 2, abs=1e-6)
     assert g.norm.value == pytest.approx(sum(float((one if p else other).norm()) for p in picks) / 9, rel=1e-5)
 
 
@@ -70,17 +57,17 @@ def test_the_full_gradient_is_that_of_the_whole_training_set() -> None:
     (everything,) = minibatches.whole_set(o, data, 10_000)
     assert len(everything.targets) == data.sizes["train"]
     expected = softmax_gradient(network, everything.inputs, everything.targets)
-    found = GradientMeter(
+    reading = GradientMeter(
         o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=4, batch_size=10_000, augment=False)
     ).read(0)
-    assert found.gradient.full_norm == pytest.approx(float(expected.norm()), rel=1e-5)
-    assert found.batch_size == data.sizes["train"]
-    assert found.gradient.direction_error.value == pytest.approx(0, abs=1e-6)
-    assert found.gradient.variance == pytest.approx(0, abs=1e-9)
+    assert reading.gradient.full_norm == pytest.approx(float(expected.norm()), rel=1e-5)
+    assert reading.batch_size == data.sizes["train"]
+    assert reading.gradient.direction_error.value == pytest.approx(0, abs=1e-6)
+    assert reading.gradient.variance == pytest.approx(0, abs=1e-9)
     augmented = GradientMeter(
         o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=4, batch_size=10_000)
     ).read(0)
-    assert augmented.gradient.full_norm == found.gradient.full_norm
+    assert augmented.gradient.full_norm == reading.gradient.full_norm
     assert augmented.gradient.direction_error.value > 1e-3
 
 
@@ -134,24 +121,24 @@ def test_it_is_the_gradient_that_training_steps_along(tmp_path: Path, values: di
     assert trial.run(o, make_analysis=make_analysis) is not None
     saved = checkpoint.load(folder_of(o), CPU)
     assert saved is not None
-    made = meter(o, data)
-    plan = step_plan(o, made.noise, 0, data.steps_per_epoch, 1)
+    meter = gradient_meter(o, data)
+    plan = step_plan(o, meter.noise, 0, data.steps_per_epoch, 1)
     batch = next(data.train(0))
     seed_noise(CPU, derive_seed(o.seed, "step", 0))
-    made.noise.set_rates(plan.rate_scale, plan.num_passes)
-    with preserve_state(made.network):
-        found = made.gradient(split(batch, 2), plan, items(batch))
-    made.network.load_state_dict(saved["model"])
-    assert torch.allclose(made.initial - flat_vector(made.parameters), found, atol=2e-6)
-    assert found.norm() > 0.01
+    meter.noise.set_rates(plan.rate_scale, plan.num_passes)
+    with preserve_state(meter.network):
+        gradient = meter.gradient(split(batch, 2), plan, items(batch))
+    meter.network.load_state_dict(saved["model"])
+    assert torch.allclose(meter.initial - flat_vector(meter.parameters), gradient, atol=2e-6)
+    assert gradient.norm() > 0.01
 
 
 def test_noise_off_is_exact() -> None:
     noisy, data = prepared({"regularizer": {"dropout": 0.5, "drop_path": 0.3, "alpha": 1.0}})
     clean, _ = prepared()
-    off = meter(noisy, data, batches=4, rate_scale=0.0, loss="task").read(3)
-    none = meter(clean, data, batches=4).read(3)
-    on = meter(noisy, data, batches=4).read(3)
+    off = gradient_meter(noisy, data, batches=4, rate_scale=0.0, loss="task").read(3)
+    none = gradient_meter(clean, data, batches=4).read(3)
+    on = gradient_meter(noisy, data, batches=4).read(3)
     assert off.gradient == none.gradient
     assert off.rate_scale == none.rate_scale == 0.0
     assert on.rate_scale == 1.0
@@ -162,54 +149,54 @@ def test_noise_off_is_exact() -> None:
 def test_noise_and_loss_are_those_of_the_step() -> None:
     r = {"dropout": 0.2, "alpha": 1.0, "every": 2, "when": "early", "cutoff_epoch": 1, "ramp": "linear"}
     o, data = prepared({"regularizer": r})
-    made = meter(o, data, batches=2)
-    found = [made.read(step) for step in (0, 1, data.steps_per_epoch)]
-    assert [f.rate_scale for f in found] == [1.0, pytest.approx(1 - 1 / (data.steps_per_epoch - 1)), 0.0]
-    assert [f.consistency for f in found] == [True, False, False]
-    task = meter(o, data, batches=2, loss="task").read(0)
+    meter = gradient_meter(o, data, batches=2)
+    readings = [meter.read(step) for step in (0, 1, data.steps_per_epoch)]
+    assert [reading.rate_scale for reading in readings] == [1.0, pytest.approx(1 - 1 / (data.steps_per_epoch - 1)), 0.0]
+    assert [reading.consistency for reading in readings] == [True, False, False]
+    task = gradient_meter(o, data, batches=2, loss="task").read(0)
     assert not task.consistency
-    assert task.gradient.norm.value != pytest.approx(found[0].gradient.norm.value, rel=1e-3)
+    assert task.gradient.norm.value != pytest.approx(readings[0].gradient.norm.value, rel=1e-3)
 
 
 def test_an_analysis_leaves_the_network_as_it_was() -> None:
     o, data = prepared(SMALL, {"regularizer": {"dropout": 0.2}})
-    made = meter(o, data, batches=2)
-    made.network.eval()
-    before = {k: v.clone() for k, v in made.network.state_dict().items()}
-    first = made.read(0)
+    meter = gradient_meter(o, data, batches=2)
+    meter.network.eval()
+    before = {k: v.clone() for k, v in meter.network.state_dict().items()}
+    first = meter.read(0)
     assert any("running_mean" in name for name in before)
-    assert all(torch.equal(v, before[k]) for k, v in made.network.state_dict().items())
-    assert not any(module.training for module in made.network.modules())
-    assert all(p.grad is None for p in made.parameters)
-    assert made.read(0).gradient == first.gradient
+    assert all(torch.equal(v, before[k]) for k, v in meter.network.state_dict().items())
+    assert not any(module.training for module in meter.network.modules())
+    assert all(p.grad is None for p in meter.parameters)
+    assert meter.read(0).gradient == first.gradient
 
 
 def test_distance_is_from_the_initial_weights() -> None:
     o, data = prepared()
-    made = meter(o, data, batches=2)
-    assert made.read(0).distance == 0
+    meter = gradient_meter(o, data, batches=2)
+    assert meter.read(0).distance == 0
     with torch.no_grad():
-        for p in made.parameters:
+        for p in meter.parameters:
             p.mul_(1.5)
-    assert made.read(0).relative_distance == pytest.approx(0.5)
+    assert meter.read(0).relative_distance == pytest.approx(0.5)
 
 
-def test_an_odd_batch_does_not_go_with_mixup() -> None:
+def test_mixup_requires_even_batches() -> None:
     o, data = prepared({"dataset": {"mixup": 0.5}})
-    with pytest.raises(OptionError, match="a batch size of 7 is odd"):
-        meter(o, data, batch_size=7)
+    with pytest.raises(OptionError, match="batch size of 7"):
+        gradient_meter(o, data, batch_size=7)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_other_arithmetic(precision: str) -> None:
+def test_low_precision(precision: str) -> None:
     o, data = prepared({"precision": precision, "regularizer": {"dropout": 0.1}})
     single, _ = prepared({"regularizer": {"dropout": 0.1}})
-    found, expected = (meter(x, data, batches=2).read(0).gradient.norm.value for x in (o, single))
-    assert found == pytest.approx(expected, rel=0.02)
+    norm, expected = (gradient_meter(x, data, batches=2).read(0).gradient.norm.value for x in (o, single))
+    assert norm == pytest.approx(expected, rel=0.02)
 
 
 # -- while training ---------------------------------------------------------------------------------------------------
-def both(folder: Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+def rows_of(folder: Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     """Rows of training and of analyses, without times."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     lines = [{k: v for k, v in line.items() if k not in ("images_per_second", "analysis/seconds")} for line in lines]
@@ -222,13 +209,13 @@ def test_analysis_changes_nothing_of_a_trial(tmp_path: Path, base: dict[str, Any
     values = merged(base, {"regularizer": regularizer, "dataset": {"mixup": 0.5}, "optimizer": {"ema": 0.9}})
     without = from_dict(merged(values, {"output_dir": str(tmp_path / "without")}))
     watched = {"analysis": {"every": 6, "batches": 3}, "output_dir": str(tmp_path / "with")}
-    with_ = from_dict(merged(values, watched))
-    expected, found = trial.run(without, make_analysis=make_analysis), trial.run(with_, make_analysis=make_analysis)
+    analysed = from_dict(merged(values, watched))
+    expected, result = trial.run(without, make_analysis=make_analysis), trial.run(analysed, make_analysis=make_analysis)
     assert expected is not None
-    assert found is not None
-    assert found["metrics"] == expected["metrics"]
-    assert found["identity"] == expected["identity"]
-    (rows, none), (same, analyses) = both(folder_of(without)), both(folder_of(with_))
+    assert result is not None
+    assert result["metrics"] == expected["metrics"]
+    assert result["identity"] == expected["identity"]
+    (rows, none), (same, analyses) = rows_of(folder_of(without)), rows_of(folder_of(analysed))
     assert rows == same
     assert none == []
     assert [row["step"] for row in analyses] == [0, 6, 12, 18]
@@ -240,7 +227,7 @@ def test_analysis_changes_nothing_of_a_trial(tmp_path: Path, base: dict[str, Any
 
 
 @pytest.mark.parametrize("at", [5, 6, 7])
-def test_going_on_gives_the_same_analyses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_resuming_gives_the_same_analyses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     watched = {"analysis": {"every": 6, "batches": 3}, "checkpoint_seconds": 0, "regularizer": {"dropout": 0.2}}
     through = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "through")}))
     stopped = from_dict(merged(VIT, watched, {"output_dir": str(tmp_path / "stopped")}))
@@ -248,8 +235,8 @@ def test_going_on_gives_the_same_analyses(tmp_path: Path, monkeypatch: pytest.Mo
     crash_at_save(monkeypatch, at)
     with pytest.raises(Crash):
         trial.run(stopped, make_analysis=make_analysis)
-    found = trial.run(stopped, make_analysis=make_analysis)
+    result = trial.run(stopped, make_analysis=make_analysis)
     assert expected is not None
-    assert found is not None
-    assert found["metrics"] == expected["metrics"]
-    assert both(folder_of(stopped)) == both(folder_of(through))
+    assert result is not None
+    assert result["metrics"] == expected["metrics"]
+    assert rows_of(folder_of(stopped)) == rows_of(folder_of(through))

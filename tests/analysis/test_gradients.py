@@ -25,37 +25,37 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def test_two_gradients_in_the_plane() -> None:
     g = torch.tensor([[3.0, 4.0], [4.0, -3.0]])
-    found = gradient_metrics(iter(g), torch.tensor([1.0, 0.0]), 2)
-    assert found.norm.value == 5
-    assert found.full_norm == 1
-    assert found.direction_variance.value == pytest.approx(0.5)  # they are orthogonal
-    assert found.direction_error.value == pytest.approx(0.5 * (1 - (0.6 + 0.8) / 2))
-    assert found.variance == pytest.approx(25)  # |g - mean|² is 12.5 for both
-    assert found.squared_bias == pytest.approx(2.5**2 + 0.5**2 - 12.5)
-    assert found.norm.low is None  # no spread, no interval
+    metrics = gradient_metrics(iter(g), torch.tensor([1.0, 0.0]), 2)
+    assert metrics.norm.value == 5
+    assert metrics.full_norm == 1
+    assert metrics.direction_variance.value == pytest.approx(0.5)  # they are orthogonal
+    assert metrics.direction_error.value == pytest.approx(0.5 * (1 - (0.6 + 0.8) / 2))
+    assert metrics.variance == pytest.approx(25)  # |g - mean|² is 12.5 for both
+    assert metrics.squared_bias == pytest.approx(2.5**2 + 0.5**2 - 12.5)
+    assert metrics.norm.low is None  # no spread, no interval
 
 
 @pytest.mark.parametrize("cosine", [1.0, -1.0])
 def test_parallel_and_opposite_gradients(cosine: float) -> None:
-    found = gradient_metrics(iter(torch.tensor([[2.0, 0.0], [2.0 * cosine, 0.0]])), torch.tensor([3.0, 0.0]), 2)
-    assert found.direction_variance.value == pytest.approx((1 - cosine) / 2)
-    assert found.direction_error.value == pytest.approx((1 - cosine) / 4)
+    metrics = gradient_metrics(iter(torch.tensor([[2.0, 0.0], [2.0 * cosine, 0.0]])), torch.tensor([3.0, 0.0]), 2)
+    assert metrics.direction_variance.value == pytest.approx((1 - cosine) / 2)
+    assert metrics.direction_error.value == pytest.approx((1 - cosine) / 4)
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 20])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_streaming_equals_the_naive_forms(count: int, dtype: torch.dtype) -> None:
     g, full = table(count, 500)
-    found = gradient_metrics(iter(g.to(dtype)), full.to(dtype), count)
+    metrics = gradient_metrics(iter(g.to(dtype)), full.to(dtype), count)
     same = {"rel": 1e-9, "abs": 1e-12} if dtype == torch.float64 else {"rel": 1e-4, "abs": 1e-6}
     pairs = [(1 - cosine(g[i], g[j])) / 2 for i in range(count) for j in range(i)]
-    assert found.direction_variance.value == pytest.approx(sum(pairs) / len(pairs), **same)
-    assert found.direction_error.value == pytest.approx(sum((1 - cosine(x, full)) / 2 for x in g) / count, **same)
-    assert found.norm.value == pytest.approx(float(g.norm(dim=1).mean()), **same)
+    assert metrics.direction_variance.value == pytest.approx(sum(pairs) / len(pairs), **same)
+    assert metrics.direction_error.value == pytest.approx(sum((1 - cosine(x, full)) / 2 for x in g) / count, **same)
+    assert metrics.norm.value == pytest.approx(float(g.norm(dim=1).mean()), **same)
     variance = float(g.var(dim=0).sum())
-    assert found.variance == pytest.approx(variance, **same)
+    assert metrics.variance == pytest.approx(variance, **same)
     plain = float((g.mean(0) - full).square().sum())
-    assert found.squared_bias == pytest.approx(plain - variance / count, rel=same["rel"], abs=same["rel"] * plain)
+    assert metrics.squared_bias == pytest.approx(plain - variance / count, rel=same["rel"], abs=same["rel"] * plain)
 
 
 def test_the_order_of_the_batches_does_not_matter() -> None:
@@ -87,10 +87,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     held = total = 0
     for seed in range(300):
         noise = torch.randn(20, 200, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        found = gradient_metrics(iter(full + noise), full, 20).direction_variance
-        assert found.low is not None
-        assert found.high is not None
-        held += found.low <= truth <= found.high
+        metrics = gradient_metrics(iter(full + noise), full, 20).direction_variance
+        assert metrics.low is not None
+        assert metrics.high is not None
+        held += metrics.low <= truth <= metrics.high
         total += 1
     assert 0.9 <= held / total <= 0.99
 
@@ -112,9 +112,9 @@ def test_gradients_are_let_go_one_after_the_other() -> None:
 
 def test_a_gradient_of_zero_is_orthogonal_to_all_others() -> None:
     g = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    found = gradient_metrics(iter(g), torch.tensor([1.0, 0.0]), 3)
-    assert found.direction_variance.value == pytest.approx((0 + 0.5 + 0.5) / 3)
-    assert found.direction_error.value == pytest.approx((0 + 0.5 + 0) / 3)
+    metrics = gradient_metrics(iter(g), torch.tensor([1.0, 0.0]), 3)
+    assert metrics.direction_variance.value == pytest.approx((0 + 0.5 + 0.5) / 3)
+    assert metrics.direction_error.value == pytest.approx((0 + 0.5 + 0) / 3)
     assert gradient_metrics(iter(g), torch.zeros(2), 3).direction_error.value == 0.5
 
 

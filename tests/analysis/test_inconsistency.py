@@ -18,11 +18,8 @@ from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.noise.layers import Dropout
 from rdrop_exp.train import trial
 from rdrop_exp.train.losses import kl
-from rdrop_exp.train.step import autocast
+from tests.analysis.helpers import CAST, CPU
 from tests.conftest import SMALL, VIT, merged
-
-CPU = torch.device("cpu")
-CAST = autocast("fp32", CPU)
 
 
 def test_calibration_error_by_hand() -> None:
@@ -50,35 +47,35 @@ def network(rate: float) -> tuple[nn.Module, InstalledNoise]:
 def test_inconsistency_in_closed_form() -> None:
     inputs, passes = torch.ones(4000, 1), 4
     batches = [Batch(inputs, torch.zeros(4000, dtype=torch.int64))]
-    found = measure_inconsistency(*network(0.5), batches, CPU, CAST, passes=passes, seed=0)
+    result = measure_inconsistency(*network(0.5), batches, CPU, CAST, passes=passes, seed=0)
 
-    def between(a: float, b: float) -> float:
+    def distance(a: float, b: float) -> float:
         return float(kl(torch.tensor([[a, -a]]), torch.tensor([[b, -b]])))
 
     # A noisy input is 0 or 2, each half the time; the clean one is 1.
-    assert found.inconsistency.value == pytest.approx((between(0.0, 1.0) + between(2.0, 1.0)) / 2, rel=0.02)
-    assert found.divergence.value == pytest.approx(between(0.0, 2.0) / 2, rel=0.02)
-    assert found.inconsistency.low is not None
-    assert found.accuracy == found.accuracy_mc == 1
+    assert result.inconsistency.value == pytest.approx((distance(0.0, 1.0) + distance(2.0, 1.0)) / 2, rel=0.02)
+    assert result.divergence.value == pytest.approx(distance(0.0, 2.0) / 2, rel=0.02)
+    assert result.inconsistency.low is not None
+    assert result.accuracy == result.accuracy_mc == 1
     clean = 1 / (1 + math.exp(-2))
-    assert found.ece == pytest.approx(1 - clean, abs=1e-5)
-    assert found.ece_mc == pytest.approx(1 - (1 / (1 + math.exp(-4)) + 0.5) / 2, abs=0.01)
-    assert (found.items, found.passes) == (4000, 4)
+    assert result.ece == pytest.approx(1 - clean, abs=1e-5)
+    assert result.ece_mc == pytest.approx(1 - (1 / (1 + math.exp(-4)) + 0.5) / 2, abs=0.01)
+    assert (result.items, result.passes) == (4000, 4)
 
 
 def test_without_noise_all_passes_are_the_clean_one() -> None:
     model, _ = network(0.0)
     batches = [Batch(torch.randn(50, 1), torch.randint(0, 2, (50,)))]
-    found = measure_inconsistency(model, InstalledNoise([]), batches, CPU, CAST, passes=3, seed=0)
-    assert found.divergence.value == found.inconsistency.value == found.gain.value == 0
-    assert found.ece == pytest.approx(found.ece_mc)
+    result = measure_inconsistency(model, InstalledNoise([]), batches, CPU, CAST, passes=3, seed=0)
+    assert result.divergence.value == result.inconsistency.value == result.gain.value == 0
+    assert result.ece == pytest.approx(result.ece_mc)
 
 
 def test_a_mask_selects_the_items_that_count() -> None:
     inputs, targets = torch.tensor([[1.0], [5.0], [1.0]]), torch.tensor([0, 1, 0])
     masked = Batch(inputs, targets, torch.tensor([True, False, True]))
-    found = measure_inconsistency(*network(0.0), [masked], CPU, CAST, passes=2, seed=0)
-    assert (found.items, found.accuracy) == (2, 1.0)
+    result = measure_inconsistency(*network(0.0), [masked], CPU, CAST, passes=2, seed=0)
+    assert (result.items, result.accuracy) == (2, 1.0)
 
 
 def test_only_the_noise_is_in_train_mode() -> None:

@@ -64,9 +64,9 @@ def test_minutes_are_kept_and_trials_shortened_only_where_they_must_be() -> None
 
 def test_trials_are_pairs_of_the_same_seed() -> None:
     o = from_dict({"model": {"args": {"embed_dim": 96, "num_heads": 3}}, "schedule": {"epochs": 4}})
-    found = conditions.probe_trials(o, Budget(SeedCounts(3, 2, 1, 1)), DROPOUT, 10, 1280)
-    assert len(found) == 6 + 2 + 2 + 2
-    assert [(trial.condition, trial.rate) for trial in found[:7]] == [
+    trials = conditions.probe_trials(o, Budget(SeedCounts(3, 2, 1, 1)), DROPOUT, 10, 1280)
+    assert len(trials) == 6 + 2 + 2 + 2
+    assert [(trial.condition, trial.rate) for trial in trials[:7]] == [
         (Condition.GIVEN, 0),
         (Condition.GIVEN, 0.1),
         (Condition.GIVEN, 0.3),
@@ -75,12 +75,12 @@ def test_trials_are_pairs_of_the_same_seed() -> None:
         (Condition.SMALLER_MODEL, 0),
         (Condition.SMALLER_MODEL, 0.1),
     ]
-    assert {(t.condition, t.seed) for t in found if t.rate} == {(t.condition, t.seed) for t in found if not t.rate}
-    assert found[1].overrides == {"regularizer": "dropout", "regularizer.dropout": 0.1, "seed": 0}
-    assert found[0].overrides == {"regularizer": "none", "seed": 0}
+    assert {(t.condition, t.seed) for t in trials if t.rate} == {(t.condition, t.seed) for t in trials if not t.rate}
+    assert trials[1].overrides == {"regularizer": "dropout", "regularizer.dropout": 0.1, "seed": 0}
+    assert trials[0].overrides == {"regularizer": "none", "seed": 0}
     less = {"dataset.fraction": 0.3, "schedule.steps": 40, "validate_every": 3}
-    assert less.items() <= found[3].overrides.items()
-    assert found[5].overrides["++model.args.embed_dim"] == 48
+    assert less.items() <= trials[3].overrides.items()
+    assert trials[5].overrides["++model.args.embed_dim"] == 48
 
 
 def test_shortened_trials_keep_their_shape() -> None:

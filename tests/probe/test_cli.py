@@ -38,19 +38,19 @@ def test_user_errors_are_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(words.split()) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("rdrop-probe: ")
-    assert message in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith("rdrop-probe: ")
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
     assert not list(tmp_path.iterdir())
 
 
 def test_overrides_are_read_as_rdrop_exp_reads_them() -> None:
-    own, launcher = parse(
+    overrides, launcher = parse(
         ["model.name=resnet18", "model.args.stem_width=16", "hydra.launcher.slots=1", "dataset=digits"]
     )
-    assert own == {
+    assert overrides == {
         "model": "timm", "model.name": "resnet18", "++model.args.stem_width": "16", "dataset": "digits",
     }  # fmt: skip
     assert launcher == ["hydra.launcher.slots=1"]
@@ -62,22 +62,22 @@ def test_overrides_are_read_as_rdrop_exp_reads_them() -> None:
 )
 def test_a_setting_knows_its_noise_and_sizes(model: str, noise: conditions.StandardNoise) -> None:
     with hydra_ready():
-        found = examine({"model": model}, [])
-    assert found.noise == noise
-    assert found.branches
-    assert found.per_epoch == 10
-    assert found.sizes["train"] == 1294
+        given = examine({"model": model}, [])
+    assert given.noise == noise
+    assert given.branches
+    assert given.per_epoch == 10
+    assert given.sizes["train"] == 1294
 
 
 def test_rates_of_an_experiment_do_not_join_the_probes_own() -> None:
-    own = {"experiment": "early_stochastic_depth_vit_tiny", "model": "vit_micro_8", "dataset": "digits"}
+    overrides = {"experiment": "early_stochastic_depth_vit_tiny", "model": "vit_micro_8", "dataset": "digits"}
     with hydra_ready():
-        assert composed(own | DROPOUT.overrides(0.1)).regularizer.drop_path > 0
-        found = setting.without_rates(own)
-        assert found == own | {"regularizer.drop_path": 0}
-        r = composed(found | DROPOUT.overrides(0.1)).regularizer
+        assert composed(overrides | DROPOUT.overrides(0.1)).regularizer.drop_path > 0
+        reset = setting.without_rates(overrides)
+        assert reset == overrides | {"regularizer.drop_path": 0}
+        r = composed(reset | DROPOUT.overrides(0.1)).regularizer
         assert (r.dropout, r.drop_path, r.when, r.alpha) == (0.1, 0, "always", 0)
-        r = composed(found | STOCHASTIC_DEPTH.overrides(0.2)).regularizer
+        r = composed(reset | STOCHASTIC_DEPTH.overrides(0.2)).regularizer
         assert (r.dropout, r.drop_path, r.when, r.alpha) == (0, 0.2, "always", 0)
 
 
@@ -105,11 +105,11 @@ SMALLEST = ["schedule.epochs=1", "logger=local", "logger.progress=false", "datas
 def test_a_whole_probe(inside: list[float | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["model=vit_micro_8", *SMALLEST, "--trials", "4", "--name", "mine"]
     assert cli.main(words) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("4 trials, about 4 min from scratch: 2 seeds without and with dropout 0.1\n")
-    assert "Verdict: " in said
-    assert "given setting, dropout 0.1: " in said
-    assert "rdrop-exp -m sweep=mine_next hydra.sweeper.folder=sweeps" in said
+    output = capsys.readouterr().out
+    assert output.startswith("4 trials, about 4 min from scratch: 2 seeds without and with dropout 0.1\n")
+    assert "Verdict: " in output
+    assert "given setting, dropout 0.1: " in output
+    assert "rdrop-exp -m sweep=mine_next hydra.sweeper.folder=sweeps" in output
     assert inside == [None]
     written = tmp_path / "sweeps" / "mine_next.yaml"
     content = yaml.safe_load(written.read_text())
@@ -132,8 +132,8 @@ def test_presets_of_ones_own(inside: list[float | None], tmp_path: Path, capsys:
     words = ["--trials", "4", "model.name=resnet18", "model.args={layers: [1, 1, 1, 1], channels: [4, 4, 4, 4]}"]
     words += [*SMALLEST[:-1], "--config-dir", "my configs", "dataset=mine"]
     assert cli.main(words) == 0
-    assert "given setting, stochastic_depth 0.1: " in (said := capsys.readouterr().out)
-    assert "rdrop-exp --config-dir 'my configs' -m sweep=probe_next" in said
+    assert "given setting, stochastic_depth 0.1: " in (output := capsys.readouterr().out)
+    assert "rdrop-exp --config-dir 'my configs' -m sweep=probe_next" in output
     results = [json.loads(path.read_text()) for path in (tmp_path / "outputs" / "probe").glob("*/result.json")]
     assert [result["options"]["dataset"]["fraction"] for result in results] == [0.5] * 4
     with hydra_ready():
@@ -145,9 +145,9 @@ def test_presets_of_ones_own(inside: list[float | None], tmp_path: Path, capsys:
 
 def test_a_dry_run_runs_nothing(inside: list[float | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*SMALLEST, "--minutes", "2", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("6 trials, about 2 min from scratch: 3 seeds without and with stochastic_depth 0.1\n")
-    assert "cut to 333 steps" in said
+    output = capsys.readouterr().out
+    assert output.startswith("6 trials, about 2 min from scratch: 3 seeds without and with stochastic_depth 0.1\n")
+    assert "cut to 333 steps" in output
     assert inside == []
     assert not list(tmp_path.iterdir())
 
@@ -158,7 +158,7 @@ def test_a_probe_as_a_user_runs_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["model=vit_micro_8", *SMALLEST, "hydra.launcher.slots=1", "--trials", "4"]) == 0
-    said = capfd.readouterr().out
-    assert "4 trials" in said
-    assert "Verdict: " in said
-    assert "about 1 min" in said
+    output = capfd.readouterr().out
+    assert "4 trials" in output
+    assert "Verdict: " in output
+    assert "about 1 min" in output

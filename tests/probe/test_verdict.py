@@ -30,11 +30,11 @@ UNCLEAR, SAME = [0.02, -0.01, 0.03], [0.01, 0.01, 0.01]
     ids=str,
 )
 def test_verdicts(differences: dict[float, list[float]], regime: Regime, parts: list[str]) -> None:
-    found = judge(effects(differences))
-    assert found.regime == regime
+    verdict = judge(effects(differences))
+    assert verdict.regime == regime
     for part in parts:
-        assert part in found.reason
-    assert (found.rate is None) == (regime == Regime.INCONCLUSIVE)
+        assert part in verdict.reason
+    assert (verdict.rate is None) == (regime == Regime.INCONCLUSIVE)
 
 
 def test_no_verdict_where_the_interval_touches_zero() -> None:
