@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from rdrop_exp.report.collect import Status
 from rdrop_exp.report.comparison import Comparison
 from rdrop_exp.report.groups import Group
+from rdrop_exp.report.trial import Status
 
 
 def caveats(comparison: Comparison) -> list[str]:

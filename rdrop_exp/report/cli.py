@@ -53,8 +53,8 @@ def _run(given: argparse.Namespace) -> None:
     from rdrop_exp.report.comparison import Report
 
     if given.watch:
-        from rdrop_exp.report.collect import Trial
         from rdrop_exp.report.serve import serve
+        from rdrop_exp.report.trial import Trial
 
         known: dict[str, tuple[int, Trial]] = {}
 

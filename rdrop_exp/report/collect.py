@@ -1,70 +1,13 @@
-"""Read the trial folders under some folders: what each trial is, and whether it finished."""
+"""The trial folders under some folders, once each."""
 
 import os
-import re
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.report.text import one_line, printable
-from rdrop_exp.runs.folder import last_row, load_result, read_start
-
-QUIET_SECONDS = 300.0
-"""A trial that has written nothing for this long, or for five checkpoints' time, has stopped."""
-
-_SIGNS = {"config.yaml", "metrics.jsonl", "result.json"}
-_WRITTEN = _SIGNS | {"checkpoint.pt", "log.txt"}
-_READ = ("result.json", "trial.json", "config.yaml", "metrics.jsonl")
-_TRIAL_NAME = re.compile(r"-[0-9a-f]{10}$")
-_GROUPS = ("model", "peer", "dataset", "regularizer", "schedule", "optimizer", "logger")
-
-
-class Status(StrEnum):
-    """In the order in which one of two copies of a trial is preferred."""
-
-    FINISHED = "finished"
-    RUNNING = "running"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    DAMAGED = "damaged"
-    EMPTY = "empty"
-
+from rdrop_exp.report.trial import SIGNS, TRIAL_NAME, Status, Trial, read_trial
 
 _PREFERENCE = list(Status)
-
-
-@dataclass(kw_only=True, slots=True)
-class Trial:
-    """One trial folder. `metrics` are the numbers of its result, accuracies as shares of one; `options` are nested."""
-
-    folder: Path
-    status: Status
-    identity: str = ""
-    group: str = ""
-    experiment: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    error: str = ""
-    progress: float | None = None
-    best_epoch: float | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    images_per_second: float | None = None
-    command: str = ""
-    device: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    written: float = 0.0
-
-    @property
-    def seed(self) -> int:
-        seed = self.options.get("seed", 0)
-        return seed if isinstance(seed, int) else 0
 
 
 def collect(folders: Iterable[Path], known: dict[str, tuple[int, Trial]] | None = None) -> tuple[list[Trial], int]:
@@ -76,7 +19,7 @@ def collect(folders: Iterable[Path], known: dict[str, tuple[int, Trial]] | None 
     for folder in folders:
         if not folder.is_dir():
             raise OptionError(f"folder not found: {folder}")
-    trials = [_trial(path, files, known) for root in folders for path, files in _trial_folders(str(root))]
+    trials = [read_trial(path, files, known) for root in folders for path, files in _trial_folders(str(root))]
     if not trials:
         raise OptionError(f"no trials in {', '.join(map(str, folders))} (a trial is a folder with a config.yaml)")
     chosen: dict[str, Trial] = {}
@@ -101,123 +44,7 @@ def _trial_folders(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]]
         except OSError:
             entries = {}
         inside = [e.path for name, e in entries.items() if name[0] != "." and name != "wandb" and e.is_dir()]
-        if entries.keys() & _SIGNS or (not inside and _TRIAL_NAME.search(os.path.basename(path))):
+        if entries.keys() & SIGNS or (not inside and TRIAL_NAME.search(os.path.basename(path))):
             yield path, entries
         else:
             stack += inside
-
-
-def _trial(path: str, files: dict[str, os.DirEntry[str]], known: dict[str, tuple[int, Trial]] | None) -> Trial:
-    if odd := [name for name in _READ if name in files and not files[name].is_file()]:
-        return Trial(folder=Path(path), status=Status.DAMAGED, error=f"{odd[0]} is not a regular file")
-    if "result.json" in files:
-        stamp = files["result.json"].stat()
-        if known is not None and path in known and known[path][0] == stamp.st_mtime_ns:
-            return known[path][1]
-        trial = _from_result(path, stamp.st_mtime)
-        if known is not None:
-            known[path] = (stamp.st_mtime_ns, trial)
-        return trial
-    if "config.yaml" in files:
-        return _unfinished(path, files)
-    if "metrics.jsonl" in files:
-        return Trial(folder=Path(path), status=Status.DAMAGED, error="neither config.yaml nor result.json exists")
-    return Trial(folder=Path(path), status=Status.EMPTY, error="the folder is empty: the trial never started")
-
-
-def _from_result(path: str, written: float) -> Trial:
-    try:
-        result = load_result(path)
-        if result.get("status") not in (Status.FINISHED, Status.FAILED):
-            raise ValueError("neither finished nor failed")
-        return _described(path, written, result)
-    except (OSError, ValueError, OverflowError) as error:
-        reason = f"result.json: {one_line(error)}"
-        return Trial(folder=Path(path), status=Status.DAMAGED, error=reason, written=written)
-
-
-def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
-    """The trial of a result; ValueError or OverflowError where it holds what cannot be compared."""
-    status = Status(result["status"])
-    options, metrics = _checked_options(result), result.get("metrics") or {}
-    if not isinstance(metrics, dict):
-        raise ValueError("metrics are no dictionary")
-    versions = result.get("versions")
-    return Trial(
-        folder=Path(path),
-        status=status,
-        identity=printable(str(result.get("identity") or "")),
-        group=printable(str(result.get("group") or "")) or trial_spec(from_dict(options)).group,
-        experiment=printable(str(result.get("experiment") or os.path.basename(os.path.dirname(path)))),
-        options=options,
-        metrics={printable(name): float(value) for name, value in metrics.items() if isinstance(value, int | float)},
-        error=one_line(result.get("error")) or ("no reason given" if status == Status.FAILED else ""),
-        progress=1.0 if status == Status.FINISHED else None,
-        best_epoch=_number(result.get("best_epoch")),
-        steps=result.get("steps") if isinstance(result.get("steps"), int) else None,
-        seconds=_number(result.get("seconds")),
-        images_per_second=_number(result.get("images_per_second")),
-        command=one_line(result.get("command")),
-        device=one_line(result.get("device")),
-        versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
-        written=written,
-    )
-
-
-def _checked_options(result: dict[str, Any]) -> dict[str, Any]:
-    """The options of a result or a trial.json, which anyone may have written; ValueError where they are none."""
-    options = result.get("options")
-    if not isinstance(options, dict):
-        raise ValueError("no options")
-    if wrong := [name for name in _GROUPS if not isinstance(options.get(name, {}), dict)]:
-        raise ValueError(f"{wrong[0]} is not a group of options")
-    for value in options.values():
-        for number in value.values() if isinstance(value, dict) else [value]:
-            if isinstance(number, int) and number.bit_length() > 1023:
-                raise ValueError("a number is too large")
-    return options
-
-
-def _unfinished(path: str, files: dict[str, os.DirEntry[str]]) -> Trial:
-    """A trial with a config.yaml and no result: running or stopped."""
-    trial = Trial(
-        folder=Path(path), status=Status.STOPPED, experiment=printable(os.path.basename(os.path.dirname(path)))
-    )
-    trial.written = max(files[name].stat().st_mtime for name in _WRITTEN & files.keys())
-    try:
-        _start(trial)
-    except OptionError as error:
-        trial.error = f"not compared: its config.yaml was written by another version ({one_line(error)})"
-    except (OSError, ValueError) as error:
-        trial.status, trial.error = Status.DAMAGED, f"its options cannot be read: {one_line(error)}"
-        return trial
-    trial.progress = _number(last_row(path).get("progress"))
-    quiet = max(QUIET_SECONDS, 5 * float(_number(trial.options.get("checkpoint_seconds")) or 0))
-    locked = _is_locked(path) if "claim" in files else None
-    running = time.time() - trial.written < quiet if locked is None else locked
-    trial.status = Status.RUNNING if running else Status.STOPPED
-    return trial
-
-
-def _start(trial: Trial) -> None:
-    """Identity, group and options from what the trial wrote at its start."""
-    if match := _TRIAL_NAME.search(trial.folder.name):
-        trial.identity = match[0][1:]
-    about = read_start(trial.folder)
-    trial.options = _checked_options(about)
-    trial.identity = printable(str(about.get("identity") or "")) or trial.identity
-    trial.group = printable(str(about.get("group") or ""))
-
-
-def _is_locked(folder: str) -> bool | None:
-    """Whether some process runs the trial; None where this machine cannot look."""
-    try:
-        from rdrop_exp.launch.lock import is_locked
-
-        return is_locked(folder)
-    except (ImportError, OSError):  # a system without such locks, a folder that may only be read
-        return None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -11,10 +11,12 @@ from pathlib import Path
 import rdrop_exp.report.statistics as statistics
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.report.caveats import caveats
-from rdrop_exp.report.collect import Status, Trial, collect
-from rdrop_exp.report.comparison import Comparison, Difference, Report, Row, Summary, Verdict
+from rdrop_exp.report.collect import collect
+from rdrop_exp.report.comparison import Comparison, Difference, Report, Row, Summary, Verdict, same_mean
 from rdrop_exp.report.groups import Group, Setting, settings
 from rdrop_exp.report.metric import Metric, choose_metric
+from rdrop_exp.report.sweep import read_sweeps
+from rdrop_exp.report.trial import Status, Trial
 
 LEVEL = 0.05
 
@@ -29,23 +31,29 @@ def make_report(
     trials, copies = collect(folders, known)
     measured = choose_metric(trials, metric)
     by_setting = settings(trials)
+    sweeps = read_sweeps(trial.folder.parent for trial in trials)
+    declared = {sweep.baseline for sweep in sweeps if sweep.baseline}
     names = {name for setting in by_setting for group in setting.groups for name in (group.label, group.regularizer)}
     if baseline and by_setting and baseline not in names:
         raise OptionError(f"--baseline={baseline} is no group or regularizer of this report{nearest(baseline, names)}")
     notes = [f"{copies} copies of trials in other folders were ignored."] if copies else []
-    return Report(trials=trials, comparisons=[compare(s, measured, baseline) for s in by_setting], notes=notes)
+    baseline = baseline or (declared.pop() if len(declared) == 1 else "")
+    comparisons = [compare(setting, measured, baseline) for setting in by_setting]
+    return Report(trials=trials, comparisons=comparisons, notes=notes, sweeps=sweeps)
 
 
 def compare(setting: Setting, metric: Metric, baseline: str = "") -> Comparison:
-    """Summarise, rank and test the groups of one setting."""
+    """Summarise, rank and test the groups of one setting; `baseline`: label or regularizer of a group, if any."""
     rows = [_row(group, metric) for group in setting.groups]
     direction = -1 if metric.higher_is_better else 1
-    rows.sort(key=lambda r: (r.val.mean is None, direction * (r.val.mean or 0), r.label))
+    rows.sort(key=lambda r: (r.val.mean is None, direction * round(r.val.mean or 0, 9), r.label))
     measure = "test" if any(row.test.values for row in rows) or not any(row.val.values for row in rows) else "val"
-    base, notes = _choose_baseline(rows, baseline)
-    for row in rows:
-        if base.seconds.mean and row.seconds.mean is not None:
-            row.relative_cost = row.seconds.mean / base.seconds.mean
+    base, notes, warnings = _choose_baseline(rows, baseline)
+    rows.sort(key=lambda r: (r.val.mean is None, direction * round(r.val.mean or 0, 9), r is not base))
+    for i, row in enumerate(rows):
+        row.rank = rows[i - 1].rank if i and same_mean(rows[i - 1].val, row.val) else i + 1
+        if base.training_seconds.mean and row.training_seconds.mean is not None:
+            row.relative_cost = row.training_seconds.mean / base.training_seconds.mean
         if row is not base:
             row.difference = _difference(getattr(row, measure), getattr(base, measure))
     _judge([row.difference for row in rows if row.difference], metric)
@@ -53,7 +61,9 @@ def compare(setting: Setting, metric: Metric, baseline: str = "") -> Comparison:
         notes.append(
             "No test results: differences are on validation, where the best group was selected, and are optimistic."
         )
-    comparison = Comparison(setting=setting, metric=metric, measure=measure, rows=rows, baseline=base, notes=notes)
+    comparison = Comparison(
+        setting=setting, metric=metric, measure=measure, rows=rows, baseline=base, notes=notes, warnings=warnings
+    )
     comparison.notes += caveats(comparison)
     return comparison
 
@@ -79,25 +89,27 @@ def _row(group: Group, metric: Metric) -> Row:
         train_loss=over_seeds(lambda t: t.metrics.get("train/loss")),
         gap=over_seeds(gap, metric.scale),
         seconds=over_seeds(lambda t: t.seconds),
+        training_seconds=over_seeds(lambda t: t.seconds if t.training_seconds is None else t.training_seconds),
         speed=over_seeds(lambda t: t.images_per_second),
     )
 
 
-def _choose_baseline(rows: list[Row], wanted: str) -> tuple[Row, list[str]]:
-    """The group of that label, or the best on validation of that regularizer; and notes on the choice."""
-    for name in [wanted, "none"] if wanted else ["none"]:
+def _choose_baseline(rows: list[Row], wanted: str) -> tuple[Row, list[str], list[str]]:
+    """The group of that label, or the best on validation of that regularizer; with notes and warnings on the choice."""
+    warnings: list[str] = []
+    for name in dict.fromkeys([wanted or "none", "none"]):
         named = [row for row in rows if row.label == name] or [row for row in rows if row.group.regularizer == name]
         if named:
             base, notes = named[0], []
-            if name != (wanted or "none"):
-                notes.append(f"This setting has no group `{wanted}`; the baseline is `{base.label}`.")
             if len(named) > 1:
                 notes.append(f"The baseline `{base.label}` is the best on validation of {len(named)} `{name}` groups.")
             if base.val.mean is None:
                 notes.append(f"The baseline `{base.label}` has no finished trial yet.")
-            return base, notes
+            return base, notes, [f"{warning}; compared with `{base.label}`." for warning in warnings]
+        warnings.append(f"The baseline `{name}` is missing")
     first = min(rows, key=lambda row: (row.val.mean is None, row.label))
-    return first, [f"No group is named `none`: the baseline is `{first.label}`, the first (--baseline sets another)."]
+    note = f"No group is named `none`: the baseline is `{first.label}`, the first (--baseline sets another)."
+    return first, [note], [f"{warning}; compared with `{first.label}`." for warning in warnings if wanted][:1]
 
 
 def _difference(group: Summary, baseline: Summary) -> Difference:

@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rdrop_exp.report.collect import Status, Trial
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.metric import Metric
 from rdrop_exp.report.statistics import mean_sd
+from rdrop_exp.report.sweep import Sweep
+from rdrop_exp.report.trial import Status, Trial
 
 
 class Verdict(StrEnum):
@@ -33,6 +34,13 @@ class Summary:
     def __post_init__(self) -> None:
         if self.values:
             self.mean, self.sd = mean_sd(list(self.values.values()))
+
+
+def same_mean(one: Summary, other: Summary) -> bool:
+    """Equal but for the last bits, which depend on the order of summation."""
+    if one.mean is None or other.mean is None:
+        return one.mean is other.mean
+    return round(one.mean, 9) == round(other.mean, 9)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,7 +70,10 @@ class Row:
     train_loss: Summary
     gap: Summary
     seconds: Summary
+    training_seconds: Summary
     speed: Summary
+    rank: int = 0
+    """1 for the best on validation; tied groups share a rank."""
     relative_cost: float | None = None
     difference: Difference | None = None
 
@@ -81,6 +92,7 @@ class Comparison:
     rows: list[Row]
     baseline: Row
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def ranked(self) -> list[Row]:
@@ -90,7 +102,14 @@ class Comparison:
 
     @property
     def best(self) -> Row | None:
+        """The baseline, where it is among the best."""
         return next(iter(self.ranked), None)
+
+    @property
+    def tied(self) -> list[Row]:
+        """Ranked groups that equal the best on validation, with it; empty without any."""
+        ranked = self.ranked
+        return [row for row in ranked if same_mean(row.val, ranked[0].val)]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -100,6 +119,18 @@ class Report:
     trials: list[Trial]
     comparisons: list[Comparison]
     notes: list[str]
+    sweeps: list[Sweep] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Of the sweep where there is one, else the experiments' names."""
+        titles = list(dict.fromkeys(sweep.title for sweep in self.sweeps))
+        return titles[0] if len(titles) == 1 else ", ".join(self.experiments)
+
+    @property
+    def question(self) -> str:
+        questions = list(dict.fromkeys(sweep.question for sweep in self.sweeps))
+        return questions[0] if len(questions) == 1 else ""
 
     @property
     def counts(self) -> dict[Status, int]:

@@ -1,9 +1,9 @@
 """The result in words: what is best, whether it differs significantly from the baseline; labels in `backticks`."""
 
 from rdrop_exp.report.caveats import in_words
-from rdrop_exp.report.collect import Status
 from rdrop_exp.report.comparison import Comparison, Report, Row, Verdict
 from rdrop_exp.report.metric import interval, number, signed
+from rdrop_exp.report.trial import Status
 
 NAMED = 2
 """Groups named in the sentence; the others are counted."""
@@ -35,6 +35,8 @@ def sentences(comparison: Comparison) -> tuple[str, str]:
 
 def _main(comparison: Comparison, best: Row) -> str:
     base, metric, where = comparison.baseline, comparison.metric, comparison.measure
+    if len(comparison.tied) > 1:
+        return _tie(comparison)
     level = f"{number(getattr(best, where).mean, metric)}{'%' if metric.scale == 100 else ''} {metric.name} on {where}"
     if len(comparison.rows) == 1:
         return f"`{best.label}` reaches {level} ({_seeds(len(best.val.values))}). There is no other group to compare."
@@ -64,9 +66,28 @@ def _main(comparison: Comparison, best: Row) -> str:
     )
 
 
+def _tie(comparison: Comparison) -> str:
+    """Groups with the same validation mean, the baseline first among them."""
+    named = []
+    for row in comparison.tied[: NAMED + 1]:
+        difference = row.difference
+        if difference is None:
+            named.append(f"the baseline `{row.label}`")
+        elif difference.mean is None:
+            named.append(f"`{row.label}` ({difference.verdict})")
+        else:
+            change = signed(difference.mean, comparison.metric)
+            named.append(f"`{row.label}` ({comparison.measure} {change}, {difference.verdict})")
+    rest = len(comparison.tied) - len(named)
+    if rest:
+        named.append(f"{rest} more {'group' if rest == 1 else 'groups'}")
+    return f"Tied for best on validation: {in_words(named)}."
+
+
 def _others(comparison: Comparison, best: Row) -> str:
-    """The groups beside the best that cannot be told from the baseline."""
-    rows = [row for row in comparison.rows if row is not best and row.difference]
+    """The groups beside the best with inconclusive differences."""
+    best_rows = comparison.tied
+    rows = [row for row in comparison.rows if all(row is not one for one in best_rows) and row.difference]
     rows = [row for row in rows if row.difference and row.difference.verdict is Verdict.INCONCLUSIVE]
     if not rows:
         return ""

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rdrop_exp.report.collect import Trial
+from rdrop_exp.report.trial import Trial
 from rdrop_exp.runs.folder import read_rows
 
 if TYPE_CHECKING:

@@ -5,21 +5,21 @@ import io
 import json
 from typing import Any
 
-from rdrop_exp.report.collect import Status
 from rdrop_exp.report.comparison import Comparison, Report, Row
 from rdrop_exp.report.conclusion import conclusions
 from rdrop_exp.report.groups import plain
 from rdrop_exp.report.text import printable
+from rdrop_exp.report.trial import Status
 
 
-def record(row: Row, comparison: Comparison, rank: int) -> dict[str, Any]:
+def record(row: Row, comparison: Comparison) -> dict[str, Any]:
     """One group as plain values, in the units of the report (percent for accuracies, seconds)."""
     difference = row.difference
     low, high = (difference and difference.interval) or (None, None)
     flip = (difference and difference.interval_sign_flip) or (None, None)
     statuses = (Status.FINISHED, Status.RUNNING, Status.STOPPED, Status.FAILED)
     return {
-        "rank": rank,
+        "rank": row.rank,
         "group": row.label,
         "setting": comparison.setting.label,
         "regularizer": row.group.regularizer,
@@ -45,6 +45,7 @@ def record(row: Row, comparison: Comparison, rank: int) -> dict[str, Any]:
         "train_loss": row.train_loss.mean,
         "gap": row.gap.mean,
         "seconds": row.seconds.mean,
+        "training_seconds": row.training_seconds.mean,
         "relative_cost": row.relative_cost,
         "images_per_second": row.speed.mean,
         **{str(status): len(row.group.having(status)) for status in statuses},
@@ -53,22 +54,27 @@ def record(row: Row, comparison: Comparison, rank: int) -> dict[str, Any]:
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
-    return [record(row, comparison, rank) for rank, row in enumerate(comparison.rows, 1)]
+    return [record(row, comparison) for row in comparison.rows]
 
 
 def as_csv(report: Report) -> str:
     """One line a group, with a column for each swept option."""
     swept = sorted({name for comparison in report.comparisons for name in comparison.setting.swept})
     lines = [
-        record(row, c, rank) | {n: plain(row.group.swept[n]) if n in row.group.swept else None for n in swept}
+        record(row, c) | {n: plain(row.group.swept[n]) if n in row.group.swept else None for n in swept}
         for c in report.comparisons
-        for rank, row in enumerate(c.rows, 1)
+        for row in c.rows
     ]
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["group"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows([{name: as_text(value) for name, value in line.items()} for line in lines])
     return out.getvalue()
+
+
+def as_text(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value
 
 
 def as_json(report: Report) -> str:
@@ -80,9 +86,10 @@ def as_json(report: Report) -> str:
             "measure": c.measure,
             "baseline": c.baseline.label,
             "notes": c.notes,
+            "warnings": c.warnings,
             "groups": [
-                record(row, c, rank) | {"options": row.group.swept, "val": row.val.values, "test": row.test.values}
-                for rank, row in enumerate(c.rows, 1)
+                record(row, c) | {"options": row.group.swept, "val": row.val.values, "test": row.test.values}
+                for row in c.rows
             ],
         }
         for c in report.comparisons
@@ -91,6 +98,7 @@ def as_json(report: Report) -> str:
         {
             "folder": printable(str(t.folder)), "status": t.status, "identity": t.identity, "group": t.group,
             "seed": t.seed, "progress": t.progress, "error": t.error, "metrics": t.metrics, "command": t.command,
+            "wandb": t.wandb,
         }
         for t in report.trials
     ]  # fmt: skip

@@ -4,10 +4,10 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
-from rdrop_exp.report.collect import Status
 from rdrop_exp.report.comparison import Comparison, Row
 from rdrop_exp.report.curves import over_seeds
 from rdrop_exp.report.groups import plain
+from rdrop_exp.report.trial import Status
 
 CURVES = 200
 """Groups whose curves the page holds: the best on validation, and the baseline."""

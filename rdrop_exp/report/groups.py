@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from rdrop_exp.report.collect import Status, Trial
+from rdrop_exp.report.trial import Status, Trial
 
 AUGMENTATION = {
     "dataset.crop", "dataset.flip", "dataset.erase", "dataset.scale", "dataset.rand_augment", "dataset.color_jitter",

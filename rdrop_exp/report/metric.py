@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.report.collect import Status, Trial
+from rdrop_exp.report.trial import Status, Trial
 
 _LOWER_IS_BETTER = ("loss", "entropy", "error", "perplexity", "nll", "mse", "mae", "rmse", "brier", "ece", "divergence")
 _SHARES = ("accuracy", "top", "precision", "recall", "f1", "error")

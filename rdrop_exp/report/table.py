@@ -16,13 +16,13 @@ FEW = 8
 
 
 HEADINGS = (
-    "", "group", "val", "test", "seeds", "difference [95 %]", "p", "verdict", "train loss", "gap", "time", "img/s",
+    "", "group", "val", "test", "seeds", "difference [95 %]", "p", "verdict", "train loss", "gap", "training", "img/s",
 )  # fmt: skip
 NARROW = 8
 """How many of the headings a narrow terminal shows."""
 
 
-def cells(row: Row, comparison: Comparison, rank: int) -> tuple[str, ...]:
+def cells(row: Row, comparison: Comparison) -> tuple[str, ...]:
     """The row as text, one cell a heading."""
     metric, difference = comparison.metric, row.difference
     change = p = ""
@@ -35,7 +35,7 @@ def cells(row: Row, comparison: Comparison, rank: int) -> tuple[str, ...]:
         verdict = str(difference.verdict)
     relative = "" if row.relative_cost is None else f" (×{row.relative_cost:.2f})"
     return (
-        str(rank) if row.val.mean is not None else "",
+        str(row.rank) if row.val.mean is not None else "",
         row.label,
         spread(row.val, metric),
         spread(row.test, metric),
@@ -45,7 +45,7 @@ def cells(row: Row, comparison: Comparison, rank: int) -> tuple[str, ...]:
         verdict,
         "" if row.train_loss.mean is None else f"{row.train_loss.mean:.4f}",
         "" if row.gap.mean is None else number(row.gap.mean, metric).replace("-", "−"),
-        "" if row.seconds.mean is None else duration(row.seconds.mean) + relative,
+        "" if row.training_seconds.mean is None else duration(row.training_seconds.mean) + relative,
         "" if row.speed.mean is None else f"{row.speed.mean:,.0f}",
     )
 
@@ -70,14 +70,19 @@ def as_markdown(report: Report) -> str:
     for comparison in report.comparisons:
         lines = [_caption(comparison), "", "| " + " | ".join(HEADINGS) + " |"]
         lines.append("|" + "|".join("---" if h in ("group", "verdict") else "---:" for h in HEADINGS) + "|")
-        for rank, row in enumerate(comparison.rows, 1):
-            values = [cell.replace("|", "\\|") for cell in cells(row, comparison, rank)]
+        for row in comparison.rows:
+            values = [cell.replace("|", "\\|") for cell in cells(row, comparison)]
             values[1] = f"`{values[1]}`"
             lines.append("| " + " | ".join(values) + " |")
         parts.append("\n".join(lines))
-    notes = [*report.notes, *(note for c in report.comparisons for note in c.notes)]
+    notes = [*warnings(report), *report.notes, *(note for c in report.comparisons for note in c.notes)]
     parts.append("\n".join([f"Trials: {status_line(report)}.", *(f"* {note}" for note in notes)]))
     return "\n\n".join(parts) + "\n"
+
+
+def warnings(report: Report) -> list[str]:
+    """Once each, though several settings may have the same."""
+    return list(dict.fromkeys(f"Warning: {text}" for c in report.comparisons for text in c.warnings))
 
 
 def _caption(comparison: Comparison) -> str:
@@ -114,6 +119,8 @@ def print_report(report: Report, console: "Console", top: int = 30) -> None:
             console.print(Text(f"  {line.replace('`', '')}"), style="dim", soft_wrap=True)
         if len(lines) > FEW:
             console.print(f"  … and {len(lines) - FEW} more (in the page, and with --json)", style="dim")
+    for line in warnings(report):
+        console.print(Text(line.replace("`", ""), "yellow"), soft_wrap=True)
     console.print()
     for sentence in conclusions(report):
         pieces = sentence.split("`")
@@ -134,10 +141,10 @@ def _table(comparison: Comparison, top: int, narrow: bool) -> "Table":
         left = heading in ("group", "verdict")
         table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "group", overflow="fold")
     colours = {Verdict.BETTER: "green", Verdict.WORSE: "red", "baseline": "cyan"}
-    for rank, row in enumerate(comparison.rows, 1):
-        if top and rank > top and row is not comparison.baseline:
+    for place, row in enumerate(comparison.rows, 1):
+        if top and place > top and row is not comparison.baseline:
             continue
-        texts = [Text(cell) for cell in cells(row, comparison, rank)[:shown]]
+        texts = [Text(cell) for cell in cells(row, comparison)[:shown]]
         texts[7].style = colours.get(texts[7].plain, "dim")
-        table.add_row(*texts, style="bold" if rank == 1 else None)
+        table.add_row(*texts, style="bold" if row.rank == 1 else None)
     return table

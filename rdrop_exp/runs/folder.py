@@ -10,6 +10,8 @@ result.json      trial.json with the outcome; written last
 
 import dataclasses
 import json
+import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ __all__ = [
     "read_result",
     "read_rows",
     "read_start",
+    "read_yaml",
+    "sample_rows",
     "trial_folder",
     "write_result",
     "write_start",
@@ -70,19 +74,20 @@ def read_start(folder: str | Path) -> dict[str, Any]:
     Folders of earlier versions have no trial.json: there it follows from the options in config.yaml.
     """
     try:
-        return _load(Path(folder) / "trial.json")
+        return _load(os.path.join(folder, "trial.json"))
     except FileNotFoundError:
-        return describe(trial_spec(from_dict(_read_config(Path(folder) / "config.yaml"))))
+        return describe(trial_spec(from_dict(read_yaml(Path(folder) / "config.yaml"))))
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:
     """What result.json holds, as `read_result`; ValueError or OSError, with the reason, where it cannot be read."""
-    return _load(Path(folder) / "result.json")
+    return _load(os.path.join(folder, "result.json"))
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: str) -> dict[str, Any]:
     """The JSON object in a file that anyone may have written."""
-    text = path.read_text(encoding="utf-8")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
     try:
         value = json.loads(text)
     except RecursionError as error:
@@ -91,6 +96,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise ValueError("no JSON object")
     if text.count("{") + text.count("[") > MOST_NESTED and _depth(value) > MOST_NESTED:
         raise ValueError("nested too deeply")
+    if max(map(len, text.splitlines())) > 300 and re.search(r"\d{300}", text):
+        raise ValueError("a number of 300 digits or more")
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode()  # ValueError for half of a surrogate pair
     return value
@@ -108,7 +115,8 @@ def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file that anyone may have written; ValueError or OSError where there is none."""
     import yaml
 
     text, loader, depth = path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader), 0
@@ -122,7 +130,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if not isinstance(values, dict):
-        raise ValueError("config.yaml holds no options")
+        raise ValueError(f"no mapping in {path.name}")
     return values
 
 
@@ -141,6 +149,27 @@ def read_rows(folder: str | Path, most: int | None = None, always: Collection[by
         if always:
             kept |= {i for i, line in enumerate(lines) if any(key in line for key in always)}
         lines = [lines[i] for i in sorted(kept)]
+    return _parse_rows(lines)
+
+
+def sample_rows(folder: str | Path, count: int) -> list[dict[str, Any]]:
+    """About `count` rows of metrics.jsonl, at even distances, without reading a long file whole; empty without one."""
+    try:
+        with open(os.path.join(folder, "metrics.jsonl"), "rb") as file:
+            size, lines = os.fstat(file.fileno()).st_size, []
+            for i in range(count):
+                position = i * size // count
+                if position >= file.tell():  # else in a row that has been read
+                    file.seek(position)
+                    if position:
+                        file.readline()  # the rest of a row
+                    lines.append(file.readline())
+    except OSError:
+        return []
+    return _parse_rows([line for line in lines if line.endswith(b"\n")])
+
+
+def _parse_rows(lines: list[bytes]) -> list[dict[str, Any]]:
     try:
         rows = json.loads(b"[" + b",".join(lines) + b"]")  # all at once is twice as fast
     except (ValueError, RecursionError):

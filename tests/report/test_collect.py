@@ -9,7 +9,8 @@ import pytest
 
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.launch import lock
-from rdrop_exp.report.collect import Trial, collect
+from rdrop_exp.report.collect import collect
+from rdrop_exp.report.trial import Trial
 from tests.report.trials import EARLY, NONE, RDROP, write_trial
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.report.collect import Trial
 from rdrop_exp.report.compare import make_report
 from rdrop_exp.report.comparison import Report
 from rdrop_exp.report.serve import Live, make_server
+from rdrop_exp.report.trial import Trial
 from tests.report.trials import NONE, RDROP, write_trial
 
 

@@ -40,7 +40,7 @@ def test_terminal_shows_everything(sweep: Path) -> None:
     text = terminal(sweep, 200)
     first = next(line for line in text.splitlines() if "rdrop alpha=0.5" in line)
     summary = (
-        "1 rdrop alpha=0.5 91.53 ± 0.42 91.53 ± 0.42 3 +1.37 [0.85, 1.88] 0.015 better 0.0423 4.23 90 s (×1.50) 667"
+        "1 rdrop alpha=0.5 91.53 ± 0.42 91.53 ± 0.42 3 +1.37 [0.85, 1.88] 0.015 better 0.0423 4.23 90 s (×1.50) 1,422"
     )
     assert " ".join(first.split()) == summary
     assert "Trials: 9 finished, 1 running (40 %), 1 failed" in text

@@ -1,0 +1,217 @@
+"""What one trial folder holds: who the trial is, how far it is, and with what result."""
+
+import contextlib
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.identity import trial_spec
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.report.text import one_line, printable
+from rdrop_exp.runs.folder import last_row, load_result, read_start, sample_rows
+
+QUIET_SECONDS = 300.0
+"""A trial that has written nothing for this long, or for five checkpoints' time, has stopped."""
+SPEED_ROWS = 10
+"""Rows of metrics.jsonl, evenly spaced, that a trial's speed is taken from."""
+
+SIGNS = {"config.yaml", "metrics.jsonl", "result.json"}
+_WRITTEN = SIGNS | {"checkpoint.pt", "log.txt"}
+_READ = ("result.json", "trial.json", "config.yaml", "metrics.jsonl")
+TRIAL_NAME = re.compile(r"-[0-9a-f]{10}$")
+_GROUPS = ("model", "peer", "dataset", "regularizer", "schedule", "optimizer", "logger")
+
+
+class Status(StrEnum):
+    """In the order in which one of two copies of a trial is preferred."""
+
+    FINISHED = "finished"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    DAMAGED = "damaged"
+    EMPTY = "empty"
+
+
+@dataclass(kw_only=True, slots=True)
+class Trial:
+    """One trial folder. `metrics` are the numbers of its result, accuracies as shares of one; `options` are nested."""
+
+    folder: Path
+    status: Status
+    identity: str = ""
+    group: str = ""
+    experiment: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+    progress: float | None = None
+    best_epoch: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    training_seconds: float | None = None
+    """Of its steps at the usual speed: what the first rows take for warm-up does not count, nor do validations."""
+    images_per_second: float | None = None
+    """By `usual_speed`; of all steps where there are no rows."""
+    command: str = ""
+    wandb: str = ""
+    """Address of its W&B run."""
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    written: float = 0.0
+
+    @property
+    def seed(self) -> int:
+        seed = self.options.get("seed", 0)
+        return seed if isinstance(seed, int) else 0
+
+
+def read_trial(path: str, files: dict[str, os.DirEntry[str]], known: dict[str, tuple[int, Trial]] | None) -> Trial:
+    """The trial of a folder with these files; `known` keeps finished ones between calls."""
+    if odd := [name for name in _READ if name in files and not files[name].is_file()]:
+        return Trial(folder=Path(path), status=Status.DAMAGED, error=f"{odd[0]} is not a regular file")
+    if "result.json" in files:
+        stamp = files["result.json"].stat()
+        if known is not None and path in known and known[path][0] == stamp.st_mtime_ns:
+            return known[path][1]
+        trial = _from_result(path, stamp.st_mtime)
+        if known is not None:
+            known[path] = (stamp.st_mtime_ns, trial)
+        return trial
+    if "config.yaml" in files:
+        return _unfinished(path, files)
+    if "metrics.jsonl" in files:
+        return Trial(folder=Path(path), status=Status.DAMAGED, error="neither config.yaml nor result.json exists")
+    return Trial(folder=Path(path), status=Status.EMPTY, error="the folder is empty: the trial never started")
+
+
+def _from_result(path: str, written: float) -> Trial:
+    try:
+        result = load_result(path)
+        if result.get("status") not in (Status.FINISHED, Status.FAILED):
+            raise ValueError("neither finished nor failed")
+        return _described(path, written, result)
+    except (OSError, ValueError, OverflowError) as error:
+        reason = f"result.json: {one_line(error)}"
+        return Trial(folder=Path(path), status=Status.DAMAGED, error=reason, written=written)
+
+
+def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
+    """The trial of a result; ValueError or OverflowError where it holds what cannot be compared."""
+    status = Status(result["status"])
+    if status == Status.FAILED and "options" not in result:
+        return _failed_early(path, written, result)
+    options, metrics = _checked_options(result), result.get("metrics") or {}
+    if not isinstance(metrics, dict):
+        raise ValueError("metrics are no dictionary")
+    versions = result.get("versions")
+    speed = usual_speed(path) if status == Status.FINISHED else None
+    trial = Trial(
+        folder=Path(path),
+        status=status,
+        identity=printable(str(result.get("identity") or "")),
+        group=printable(str(result.get("group") or "")) or trial_spec(from_dict(options)).group,
+        experiment=printable(str(result.get("experiment") or os.path.basename(os.path.dirname(path)))),
+        options=options,
+        metrics={printable(name): float(value) for name, value in metrics.items() if isinstance(value, int | float)},
+        error=one_line(result.get("error")) or ("no reason given" if status == Status.FAILED else ""),
+        progress=1.0 if status == Status.FINISHED else None,
+        best_epoch=_number(result.get("best_epoch")),
+        steps=result.get("steps") if isinstance(result.get("steps"), int) else None,
+        seconds=_number(result.get("seconds")),
+        images_per_second=speed or _number(result.get("images_per_second")),
+        command=one_line(result.get("command")),
+        wandb=one_line(result.get("wandb")),
+        device=one_line(result.get("device")),
+        versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
+        written=written,
+    )
+    batch = _number((options.get("optimizer") or {}).get("batch_size"))
+    if trial.images_per_second and batch and trial.steps:
+        trial.training_seconds = trial.steps * batch / trial.images_per_second
+    return trial
+
+
+def _failed_early(path: str, written: float, result: dict[str, Any]) -> Trial:
+    """A failure that the runner wrote down: the options are where the trial left them, if it got as far."""
+    reason = one_line(result.get("error")) or "no reason given"
+    trial = Trial(folder=Path(path), status=Status.FAILED, error=reason, written=written)
+    trial.experiment = printable(os.path.basename(os.path.dirname(path)))
+    with contextlib.suppress(OSError, ValueError):
+        _start(trial)
+    trial.identity = printable(str(result.get("identity") or "")) or trial.identity
+    return trial
+
+
+def usual_speed(folder: str) -> float | None:
+    """Images/s of a trial without its start and its hiccups, by metrics.jsonl; None without rows.
+
+    The first row, which holds the warm-up, does not count where there are others. Each three neighbours count as their
+    median, so that a trial whose schedule makes it faster or slower on the way still gets its mean.
+    """
+    rows = sample_rows(folder, SPEED_ROWS)
+    speeds = [v for row in rows if isinstance(v := row.get("images_per_second"), int | float) and 0 < v < 1e300]
+    steady = speeds[1:] or speeds
+    triples = [steady[i : i + 3] for i in range(0, len(steady), 3)]
+    return len(steady) / sum(len(triple) / median(triple) for triple in triples) if steady else None
+
+
+def _checked_options(result: dict[str, Any]) -> dict[str, Any]:
+    """The options of a result or a trial.json, which anyone may have written; ValueError where they are none."""
+    options = result.get("options")
+    if not isinstance(options, dict):
+        raise ValueError("no options")
+    if wrong := [name for name in _GROUPS if not isinstance(options.get(name, {}), dict)]:
+        raise ValueError(f"{wrong[0]} is not a group of options")
+    return options
+
+
+def _unfinished(path: str, files: dict[str, os.DirEntry[str]]) -> Trial:
+    """A trial with a config.yaml and no result: running or stopped."""
+    trial = Trial(
+        folder=Path(path), status=Status.STOPPED, experiment=printable(os.path.basename(os.path.dirname(path)))
+    )
+    trial.written = max(files[name].stat().st_mtime for name in _WRITTEN & files.keys())
+    try:
+        _start(trial)
+    except OptionError as error:
+        trial.error = f"not compared: its config.yaml was written by another version ({one_line(error)})"
+    except (OSError, ValueError) as error:
+        trial.status, trial.error = Status.DAMAGED, f"its options cannot be read: {one_line(error)}"
+        return trial
+    trial.progress = _number(last_row(path).get("progress"))
+    quiet = max(QUIET_SECONDS, 5 * float(_number(trial.options.get("checkpoint_seconds")) or 0))
+    locked = _is_locked(path) if "claim" in files else None
+    running = time.time() - trial.written < quiet if locked is None else locked
+    trial.status = Status.RUNNING if running else Status.STOPPED
+    return trial
+
+
+def _start(trial: Trial) -> None:
+    """Identity, group and options from what the trial wrote at its start."""
+    if match := TRIAL_NAME.search(trial.folder.name):
+        trial.identity = match[0][1:]
+    about = read_start(trial.folder)
+    trial.options = _checked_options(about)
+    trial.identity = printable(str(about.get("identity") or "")) or trial.identity
+    trial.group = printable(str(about.get("group") or ""))
+
+
+def _is_locked(folder: str) -> bool | None:
+    """Whether some process runs the trial; None where this machine cannot look."""
+    try:
+        from rdrop_exp.launch.lock import is_locked
+
+        return is_locked(folder)
+    except (ImportError, OSError):  # a system without such locks, a folder that may only be read
+        return None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
