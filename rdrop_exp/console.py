@@ -1,4 +1,4 @@
-"""How the console commands beside rdrop-exp end."""
+"""How the console commands other than rdrop-exp end."""
 
 import argparse
 import sys
@@ -7,14 +7,13 @@ from collections.abc import Callable
 from rdrop_exp.config.schema import OptionError
 
 
-def run(name: str, action: Callable[[argparse.Namespace], None], given: argparse.Namespace) -> int:
-    """The exit code: 0, or 2 for what cannot be done, said in one sentence."""
+def run(name: str, action: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+    """The exit code: the action's own or 0, and 2 after a user error, reported in one sentence."""
     try:
-        action(given)
-    except BrokenPipeError:  # `| head` has seen enough
+        return action(args) or 0
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         sys.stderr.close()
         return 0
     except (OptionError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
-    return 0

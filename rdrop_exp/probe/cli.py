@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdrop_exp import console
 from rdrop_exp.config.schema import OptionError
 
 if TYPE_CHECKING:
@@ -36,13 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     """The console command; returns its exit code: 0, 2 after a user error, 1 if no trial finished."""
     args = _parser().parse_intermixed_args(arguments)
     try:
-        return _run(args)
+        return console.run("rdrop-probe", _run, args)
     except KeyboardInterrupt:
         print("rdrop-probe: Stopped and saved. Run the same command to resume.", file=sys.stderr)
         return 130
-    except (OptionError, OSError) as error:
-        print(f"rdrop-probe: {error}", file=sys.stderr)
-        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -152,6 +152,17 @@ def test_a_dry_run_runs_nothing(inside: list[float | None], tmp_path: Path, caps
     assert not list(tmp_path.iterdir())
 
 
+def test_an_interrupted_probe_says_how_to_resume(
+    inside: list[float | None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "launch", interrupted)
+    assert cli.main([*SMALLEST, "--trials", "4"]) == 130
+    assert "same command" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_probe_as_a_user_runs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
