@@ -33,6 +33,12 @@ class Data(Protocol):
     """Complete batches, at least 1: a set smaller than a batch is one batch."""
     sizes: dict[str, int]
     """Items of "train", "validation" and "test"."""
+    summary: str
+    """What was read, in one line for the log."""
+    counts: dict[str, dict[str, int]]
+    """Set → class → number of images."""
+    fingerprint: str
+    """Changes with the user's own files; the name of a published data set."""
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, … of an epoch: bit for bit those of an epoch read from its beginning."""

@@ -1,4 +1,4 @@
-"""Decoded images cached on disk between runs, and a lock so that only one process decodes them."""
+"""Files cached between runs, such as decoded images, and a lock so that only one process makes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,20 +46,19 @@ def cached_array(name: str, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np
                 log.warning("Cannot read cached images %s, decoding again: %s", path, error)
         array = make()
         try:
-            _save(path, array)
+            write(path, lambda file: np.save(file, array))
         except OSError as error:
             log.warning("Cannot cache decoded images in %s: %s", path, error)
         return array
 
 
-def _save(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write atomically: no reader sees a partial file."""
-    import numpy as np
-
+def write(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """Write a file atomically, with what `save` puts into it: no reader sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
         with open(handle, "wb") as file:
-            np.save(file, array)
+            save(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

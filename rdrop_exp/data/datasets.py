@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.data import cache, files
+from rdrop_exp.data import cache
+from rdrop_exp.data.check import Checked, check_files
+from rdrop_exp.data.files import READERS, USERS_FILES, list_files
+from rdrop_exp.data.listing import class_names, joined
 from rdrop_exp.data.pixels import Decoder, decoder
+from rdrop_exp.data.summary import class_counts, copies_across, summarise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +51,7 @@ TORCHVISION = {
     "pets": TorchvisionSet("OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}, 37),
     "food101": TorchvisionSet("Food101", _SPLIT, 101),
 }
-LAYOUTS = {"imagenet": files.imagenet, "image_folder": files.image_folder, "image_csv": files.image_csv}
-NAMES = ("digits", *TORCHVISION, *LAYOUTS)
+NAMES = ("digits", *TORCHVISION, *READERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,12 @@ class Source:
     """Published values per channel, of images in 0..1; None: not published."""
     decoder: Decoder = field(default_factory=Decoder)
     """Reads `paths`."""
+    summary: str = ""
+    """What was read, in one line."""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Set → class → number of images."""
+    fingerprint: str = ""
+    """Of the user's own files, or the name of a published data set."""
 
     def picture(self, item: int) -> Image:
         """One image, grey (L) or RGB; `OptionError` with the file's name if it cannot be read."""
@@ -85,33 +94,70 @@ class Source:
 
 def load(options: Dataset) -> Source:
     """The data set that the options name, split by the split options; `OptionError` if it is missing or unusable."""
+    if options.name not in NAMES:
+        raise OptionError(f"dataset.name={options.name} is not a data set{nearest(options.name, NAMES)}")
+    if options.name in READERS:
+        return _from_files(options)
+    if options.name == "digits":
+        return _source(options, {"train": _digits()}, [str(digit) for digit in range(10)])
+    known = TORCHVISION[options.name]
+    parts, names = _torchvision(known, options)
+    return _source(options, parts, names, known, dict.fromkeys(parts, "published split"))
+
+
+def _from_files(options: Dataset) -> Source:
+    """Images in folders or listed in a table; the user's own are checked first."""
+    import numpy as np
+
+    checked = check_files(options) if options.name in USERS_FILES else Checked(list_files(options), options.name, [])
+    listing = checked.listing
+    names = class_names(listing)
+    index = {name: i for i, name in enumerate(names)}
+    parts = {part: ([i.path for i in items], [index[i.label] for i in items]) for part, items in listing.items.items()}
+    items = [item for part in listing.items.values() for item in part]
+    positions = {item.name: i for i, item in enumerate(items)}
+    copies = [[positions[name] for name in group if name in positions] for group in checked.copies]
+    groups = np.asarray(joined([item.group for item in items], copies))
+    source = _source(options, parts, names, None, listing.origins, groups)
+    leaks = copies_across(copies, source.sets, set(parts))
+    summary = "; ".join([source.summary, *listing.notes, *leaks])
+    return replace(source, summary=summary, fingerprint=checked.fingerprint)
+
+
+def _source(
+    options: Dataset,
+    parts: dict[str, tuple[Any, Any]],
+    names: list[str],
+    known: TorchvisionSet | None = None,
+    origins: dict[str, str] | None = None,
+    groups: NDArray[np.int64] | None = None,
+) -> Source:
+    """The parts (set → images or paths, labels) as one, and split."""
     import numpy as np
 
     from rdrop_exp.data.splits import three_sets
 
-    if options.name not in NAMES:
-        raise OptionError(f"dataset.name={options.name} is not a data set{nearest(options.name, NAMES)}")
-    known = TORCHVISION.get(options.name, TorchvisionSet("", {}, 0))
-    classes = known.classes
-    if options.name == "digits":
-        parts, classes = {"train": _digits()}, 10
-    elif options.name in TORCHVISION:
-        parts = _torchvision(known, options)
-    else:
-        rows = LAYOUTS[options.name](options)
-        index = {name: i for i, name in enumerate(files.class_names(rows))}
-        classes = len(index)
-        parts = {p: ([path for path, _ in items], [index[name] for _, name in items]) for p, items in rows.items()}
     ends = np.cumsum([len(labels) for _, labels in parts.values()])
     given = {part: np.arange(end - len(parts[part][1]), end) for part, end in zip(parts, ends, strict=True)}
     labels = np.concatenate([np.asarray(labels, np.int64) for _, labels in parts.values()])
     items = [items for items, _ in parts.values()]
     images = np.concatenate(items) if isinstance(items[0], np.ndarray) else None
-    paths = None if images is not None else [str(path) for part in items for path in part]
     channels = 3 if images is None else images.shape[1]
-    sets = three_sets(labels, given, options)
-    reader = decoder(options, channels)
-    return Source(labels, sets, classes, channels, images, paths, known.mean, known.std, reader)
+    sets = three_sets(labels, given, options, groups)
+    return Source(
+        labels=labels,
+        sets=sets,
+        classes=len(names),
+        channels=channels,
+        images=images,
+        paths=None if images is not None else [str(path) for part in items for path in part],
+        mean=known.mean if known else None,
+        std=known.std if known else None,
+        decoder=decoder(options, channels),
+        summary=summarise(options, names, sets, origins or {}),
+        counts=class_counts(labels, sets, names),
+        fingerprint=options.name,
+    )
 
 
 def _digits() -> tuple[Any, Any]:
@@ -126,12 +172,12 @@ def _digits() -> tuple[Any, Any]:
     return pixels.reshape(-1, 1, 8, 8), table[:, -1]
 
 
-def _torchvision(known: TorchvisionSet, options: Dataset) -> dict[str, tuple[Any, Any]]:
-    """Set → (images or paths, labels) as torchvision reads them."""
+def _torchvision(known: TorchvisionSet, options: Dataset) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
+    """Set → (images or paths, labels) as torchvision reads them, and the names of the classes."""
     from torchvision import datasets
 
     root = Path(options.root).expanduser()
-    parts = {}
+    parts, names = {}, [str(label) for label in range(known.classes)]
     for part, arguments in known.parts.items():
         try:
             with cache.locked(root / f".{options.name}.lock", options.download):
@@ -149,7 +195,9 @@ def _torchvision(known: TorchvisionSet, options: Dataset) -> dict[str, tuple[Any
         # torchvision's readers of photographs have no public list of files, hence the private attributes.
         items = _channels_first(read.data) if hasattr(read, "data") else _attribute(read, "_image_files", "_images")
         parts[part] = items, _attribute(read, "targets", "labels", "_labels")
-    return parts
+        if len(getattr(read, "classes", ())) == known.classes:
+            names = list(read.classes)
+    return parts, names
 
 
 def _attribute(read: Any, *names: str) -> Any:

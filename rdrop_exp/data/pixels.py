@@ -97,6 +97,8 @@ def reason(error: Exception) -> str:
     """What is wrong with an image, in one line and without the file's name."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or of an unknown format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 

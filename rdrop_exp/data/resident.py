@@ -35,6 +35,7 @@ class Resident:
         self.sampler = EpochSampler(source.sets, options, batch_size, seed)
         self.augment = Augment(options, self.spec, mean, std, device)
         self.device, self.steps_per_epoch, self.sizes = device, self.sampler.steps, self.sampler.sizes
+        self.summary, self.counts, self.fingerprint = source.summary, source.counts, source.fingerprint
         self.images = torch.from_numpy(images).to(device)
         self.labels = torch.from_numpy(source.labels).to(device)
 

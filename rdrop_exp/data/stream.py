@@ -38,6 +38,7 @@ class Streamed:
         self.sampler = EpochSampler(source.sets, options, batch_size, seed)
         self.augment = Augment(options, self.spec, mean, std, device)
         self.device, self.steps_per_epoch, self.sizes = device, self.sampler.steps, self.sampler.sizes
+        self.summary, self.counts, self.fingerprint = source.summary, source.counts, source.fingerprint
         self.items = Items(source, transforms(options, self.spec, mean, std, framed=source.images is not None), seed)
         self.workers = min(cores(), 8) if options.workers is None else options.workers
         self.idle: list[PersistentLoader] = []

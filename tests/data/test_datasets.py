@@ -1,6 +1,5 @@
 """Reading every data set by name, and splitting it: disjoint, complete, stratified, the same each time."""
 
-import csv
 import itertools
 import json
 import pickle
@@ -12,37 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data import datasets, splits
-
-
-def options(**values: object) -> Dataset:
-    return Dataset(**values)  # type: ignore[arg-type]
-
-
-def image(path: Path, colour: int, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fill = colour if mode == "L" else (colour, 255 - colour, 7)
-    Image.new(mode, size, fill).save(path)
-
-
-def folder(root: Path, counts: dict[str, int]) -> None:
-    """`counts` images in each folder, named by its path below `root`."""
-    for name, count in counts.items():
-        for i in range(count):
-            image(root / name / f"{i}.png", i)
-
-
-def check_sets(source: datasets.Source) -> None:
-    """Three sets that are disjoint and together complete, with every class in the training set."""
-    assert set(source.sets) == {"train", "test", "validation"}
-    assert all(len(items) for items in source.sets.values())
-    assert sorted(np.concatenate(list(source.sets.values()))) == list(range(len(source.labels)))
-    assert set(source.labels) == set(source.labels[source.sets["train"]])
-
+from tests.data.helpers import check_sets, image, options
 
 # -- splits -----------------------------------------------------------------------------------------------------------
 
@@ -301,144 +273,3 @@ def test_a_download_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: pyte
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(OptionError, match=r"dataset\.name=cifar_10 .*did you mean cifar10\?"):
         datasets.load(options(name="cifar_10"))
-
-
-# -- folders ----------------------------------------------------------------------------------------------------------
-
-
-def test_folder_of_classes(tmp_path: Path) -> None:
-    folder(tmp_path, {"cat": 10, "dog": 10, "dog/puppies": 10, ".hidden": 3})
-    (tmp_path / "cat" / "notes.txt").write_text("no image")
-    (tmp_path / "cat" / "._0.png").write_text("no image either")
-    (tmp_path / "empty").mkdir()
-    source = datasets.load(options(name="image_folder", root=str(tmp_path)))
-    check_sets(source)
-    assert np.bincount(source.labels).tolist() == [10, 20]
-    assert (source.classes, source.channels) == (2, 3)
-    assert source.paths == sorted(source.paths or [])
-    assert [len(source.sets[name]) for name in ("test", "validation")] == [6, 2]
-
-
-@pytest.mark.parametrize("alias", ["val", "valid", "validation"])
-def test_validation_and_test_folders(tmp_path: Path, alias: str) -> None:
-    folder(tmp_path, {"train/a": 8, "train/b": 8, f"{alias}/a": 3, f"{alias}/b": 2, "test/a": 1, "test/b": 4})
-    source = datasets.load(options(name="image_folder", root=str(tmp_path)))
-    check_sets(source)
-    assert {name: len(items) for name, items in source.sets.items()} == {"train": 16, "validation": 5, "test": 5}
-    paths = np.array(source.paths)
-    assert all(f"/{alias}/" in path for path in paths[source.sets["validation"]])
-    assert all(("/b/" in path) == (label == 1) for path, label in zip(paths, source.labels, strict=True))
-
-
-def test_a_test_folder_without_labels_is_not_a_test_set(tmp_path: Path) -> None:
-    folder(tmp_path, {"train/a": 10, "train/b": 10, "test": 5})
-    source = datasets.load(options(name="image_folder", root=str(tmp_path)))
-    check_sets(source)
-    assert len(source.labels) == 20
-
-
-def test_imagenet_tests_on_its_validation_folder(tmp_path: Path) -> None:
-    folder(tmp_path, {"train/n01": 10, "train/n02": 10, "val/n01": 3, "val/n02": 3})
-    source = datasets.load(options(name="imagenet", root=str(tmp_path)))
-    check_sets(source)
-    assert {name: len(items) for name, items in source.sets.items()} == {"train": 18, "validation": 2, "test": 6}
-    assert all("/val/" in path for path in np.array(source.paths)[source.sets["test"]])
-
-
-@pytest.mark.parametrize(
-    ("made", "name", "message"),
-    [
-        (None, "image_folder", r"dataset\.root=.*none is no folder: looked for image_folder"),
-        ({}, "image_folder", r"holds no image: looked for one folder a class in .*train and"),
-        ({"val/a": 2, "val/b": 2}, "image_folder", "has a folder val but no folder train"),
-        ({"train/a": 2, "val/a": 1}, "image_folder", "two classes, but every training image is of class a"),
-        (
-            {"train/a": 2, "train/b": 2, "val/c": 1},
-            "image_folder",
-            "class c of the validation set has no training image",
-        ),
-        ({"train/a": 2, "train/b": 2}, "imagenet", "does not hold imagenet: looked for .*train and in .*val"),
-    ],
-)
-def test_folders_that_cannot_be_used(tmp_path: Path, made: dict[str, int] | None, name: str, message: str) -> None:
-    root = tmp_path / "none"
-    if made is not None:
-        root.mkdir()
-        folder(root, made)
-    with pytest.raises(OptionError, match=message):
-        datasets.load(options(name=name, root=str(root)))
-
-
-# -- tables -----------------------------------------------------------------------------------------------------------
-
-
-def table(root: Path, rows: list[dict[str, str]], name: str = "labels.csv") -> None:
-    with open(root / name, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if name.endswith("tsv") else ",")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def test_table_with_splits(tmp_path: Path) -> None:
-    rows = []
-    for i in range(24):
-        image(tmp_path / "images" / f"{i}.png", i)
-        split = ("train", "train", "Valid", "test")[i % 4]
-        rows.append(
-            {"id": "7", "image": f"{i}.png" if i % 3 else f"images/{i}.png", "label": f"c{i % 8 // 4}", "split": split}
-        )
-    table(tmp_path, rows)
-    source = datasets.load(options(name="image_csv", root=str(tmp_path)))
-    check_sets(source)
-    assert {name: len(items) for name, items in source.sets.items()} == {"train": 12, "validation": 6, "test": 6}
-    numbers = [int(Path(path).stem) for path in source.paths or []]
-    assert [i % 8 // 4 for i in numbers] == source.labels.tolist()
-    assert {numbers[i] % 4 for i in source.sets["test"]} == {3}
-
-
-def test_table_of_numbers_without_splits(tmp_path: Path) -> None:
-    rows = []
-    for i in range(30):
-        image(tmp_path / f"{i}.png", i)
-        rows.append({"file": f"{i}.png", "grade": str((2, 10, -1)[i % 3])})
-    table(tmp_path, rows, "all.tsv")
-    o = options(name="image_csv", root=str(tmp_path), csv="all.tsv", image_column="file", label_column="grade")
-    source = datasets.load(o)
-    check_sets(source)
-    assert source.labels[:3].tolist() == [1, 2, 0]  # by value: -1, 2, 10
-    assert {name: len(items) for name, items in source.sets.items()} == {"train": 22, "validation": 2, "test": 6}
-
-
-def test_table_with_a_validation_split_but_no_test(tmp_path: Path) -> None:
-    rows = []
-    for i in range(30):
-        image(tmp_path / f"{i}.png", i)
-        rows.append({"image": f"{i}.png", "label": "ab"[i % 2], "split": "validation" if i >= 20 else "train"})
-    table(tmp_path, rows)
-    source = datasets.load(options(name="image_csv", root=str(tmp_path)))
-    check_sets(source)
-    assert {name: len(items) for name, items in source.sets.items()} == {"train": 16, "validation": 10, "test": 4}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"csv": "nowhere.csv"}, r"dataset\.csv=nowhere\.csv is no file of dataset\.root=.*nowhere\.csv"),
-        ({"image_column": "imag"}, r"dataset\.image_column=imag is no column of .*did you mean image\?"),
-        ({"label_column": "class"}, r"dataset\.label_column=class is no column of"),
-        ({"csv": "missing.csv"}, r"image gone\.png of line 2 is not there: looked in"),
-        ({"csv": "empty.csv"}, "row without image or label: line 2"),
-        ({"csv": "split.csv"}, r"a split tests in line 2; did you mean test\?"),
-        ({"csv": "untrained.csv"}, "no row for training"),
-    ],
-)
-def test_tables_that_cannot_be_used(tmp_path: Path, change: dict[str, str], message: str) -> None:
-    image(tmp_path / "0.png", 0)
-    row = {"image": "0.png", "label": "a", "split": "train"}
-    table(tmp_path, [row])
-    table(tmp_path, [row | {"image": "gone.png"}], "missing.csv")
-    table(tmp_path, [row | {"label": " "}], "empty.csv")
-    table(tmp_path, [row | {"split": "tests"}], "split.csv")
-    table(tmp_path, [row | {"split": "test"}], "untrained.csv")
-    with pytest.raises(OptionError, match=message):
-        datasets.load(options(name="image_csv", root=str(tmp_path), **change))

@@ -120,7 +120,7 @@ def test_an_unreadable_image_is_named(pictures: Path, tmp_path: Path) -> None:
     whole = (tmp_path / "a" / "0.jpg").read_bytes()
     for path in tmp_path.rglob("*.jpg"):
         path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(OptionError, match=r"cannot read image .*\.jpg"):
+    with pytest.raises(OptionError, match=r"cannot read 8 of 8 images, such as .*\.jpg"):
         next(load(tmp_path, batch_size=2).train(0))
 
 

@@ -1,0 +1,63 @@
+"""A hash of the data that a trial is given, the same wherever the data lies."""
+
+import contextlib
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.data import cache
+from rdrop_exp.data.files import USERS_FILES, list_files
+from rdrop_exp.data.listing import Listing
+
+MANY_FILES = 200_000
+"""From this number of files on, modification times are no part of the fingerprint."""
+THREADS = 8
+"""Threads that read files: more than cores, as network file systems answer slowly."""
+
+
+def fingerprint(options: Dataset, listing: Listing | None = None) -> str:
+    """12 hex digits that change with the files of the user's own data; the name of a published data set.
+
+    quick: set, name, label, group and size of each file, and below 200,000 files their modification times. content:
+    the bytes instead of size and time; they are read once for each quick fingerprint.
+    """
+    if options.name not in USERS_FILES:
+        return options.name
+    listing = listing or list_files(options)
+    quick = _quick(listing)
+    if options.fingerprint == "quick":
+        return quick
+    stored = cache.folder() / f"content-{quick}.txt"
+    with contextlib.suppress(OSError):
+        return stored.read_text(encoding="ascii")
+    content = _content(listing)
+    with contextlib.suppress(OSError):
+        cache.write(stored, lambda file: file.write(content.encode()))
+    return content
+
+
+def _quick(listing: Listing) -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    with_times = sum(map(len, listing.items.values())) < MANY_FILES
+    for part, items in listing.items.items():
+        for path, *words in items:
+            status = os.stat(path)
+            time = status.st_mtime_ns if with_times else 0
+            digest.update(repr((part, *words, status.st_size, time)).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _content(listing: Listing) -> str:
+    digest = hashlib.blake2b(b"content", digest_size=6)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for part, items in listing.items.items():
+            for (_, *words), content in zip(items, pool.map(hash_file, [item.path for item in items]), strict=True):
+                digest.update(repr((part, *words)).encode(errors="surrogateescape") + content)
+    return digest.hexdigest()
+
+
+def hash_file(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
