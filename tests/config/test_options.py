@@ -13,57 +13,53 @@ from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import canonical, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, Range, nearest, runtime_fields
-from tests.conftest import ROOT
+from tests.conftest import ROOT, merged
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "message", "more"),
     [
-        ({"regularizer": {"alhpa": 1}}, "regularizer.alhpa is not an option; did you mean regularizer.alpha?"),
-        ({"x": 1}, "x is not an option; the choices are"),
-        ({"regularizer": {"alpha": "high"}}, "regularizer.alpha=high must be a finite number at least 0"),
-        (
-            {"regularizer": {"dropout": 1.5}},
-            "regularizer.dropout=1.5 is out of range: it must be at least 0 and below 1",
-        ),
-        (
-            {"regularizer": {"dropout": float("nan")}},
-            "regularizer.dropout=nan must be a finite number at least 0 and below 1",
-        ),
-        ({"regularizer": {"when": "erly"}}, "regularizer.when=erly is not a choice; did you mean early?"),
-        ({"schedule": {"epochs": 0}}, "schedule.epochs=0 is out of range: it must be at least 1"),
-        ({"schedule": {"epochs": 2.5}}, "schedule.epochs=2.5 must be a whole number"),
-        ({"schedule": {"epochs": True}}, "schedule.epochs=True must be a whole number"),
-        ({"seed": None}, "seed=null must be a whole number"),
-        ({"model": 3}, "model=3: model is a group of options"),
-        ({"dataset": {"mean": [0.5, "a"]}}, "dataset.mean=[0.5, 'a'] must be a list or null"),
-        ({"regularizer": {"dropout": 0.1, "when": "early"}}, "regularizer.when=early needs regularizer.cutoff_epoch"),
-        ({"regularizer": {"alpha": 0.5}}, "regularizer.alpha=0.5 has no noise to act on"),
+        ({"regularizer": {"alhpa": 1}}, "regularizer.alhpa", "did you mean regularizer.alpha?"),
+        ({"x": 1}, "x is not an option", "the choices are"),
+        ({"lr": 1}, "lr is not an option", "did you mean optimizer.lr?"),
+        ({"regularizer": {"when": "erly"}}, "regularizer.when=erly", "did you mean early?"),
+        ({"regularizer": {"alpha": "high"}}, "regularizer.alpha=high", "at least 0"),
+        ({"regularizer": {"dropout": 1.5}}, "regularizer.dropout=1.5", "at least 0 and below 1"),
+        ({"regularizer": {"dropout": float("nan")}}, "regularizer.dropout=nan", "at least 0 and below 1"),
+        ({"regularizer": {"alpha": float("inf")}}, "regularizer.alpha=inf", "finite"),
+        ({"regularizer": {"gamma": float("inf")}}, "regularizer.gamma=inf", "finite"),
+        ({"schedule": {"epochs": 0}}, "schedule.epochs=0", "at least 1"),
+        ({"schedule": {"epochs": 2.5}}, "schedule.epochs=2.5", "whole number"),
+        ({"schedule": {"epochs": True}}, "schedule.epochs=True", "whole number"),
+        ({"schedule": {"steps": 10**26}}, "schedule.steps=1000", ""),
+        ({"seed": None}, "seed=null", "whole number"),
+        ({"threads": 100_000}, "threads=100000", ""),
+        ({"model": 3}, "model=3", "group"),
+        ({"dataset": {"mean": [0.5, "a"]}}, "dataset.mean=[0.5, 'a']", "list"),
+        ({"dataset": {"mean": [0.5, float("nan")]}}, "dataset.mean=[0.5, nan]", "list"),
+        ({"model": {"name": "x" * 500}, "schedule": {"epochs": "y" * 500}}, "schedule.epochs=yyy", ""),
+        ({"regularizer": {"dropout": 0.1, "when": "early"}}, "regularizer.when=early", "regularizer.cutoff_epoch"),
+        ({"regularizer": {"alpha": 0.5}}, "regularizer.alpha=0.5", "regularizer.dropout"),
         (
             {"regularizer": {"dropout": 0.1, "when": "late", "cutoff_epoch": 31}},
-            "regularizer.cutoff_epoch=31 lies beyond the last epoch: set it to at most schedule.epochs=30",
+            "regularizer.cutoff_epoch=31",
+            "schedule.epochs=30",
         ),
-        ({"lr": 1}, "lr is not an option; did you mean optimizer.lr?"),
-        ({"regularizer": {"alpha": float("inf")}}, "regularizer.alpha=inf must be a finite number"),
-        ({"regularizer": {"gamma": float("inf")}}, "regularizer.gamma=inf must be a finite number"),
-        ({"dataset": {"mean": [0.5, float("nan")]}}, "dataset.mean=[0.5, nan] must be a list"),
-        ({"schedule": {"steps": 10**26}}, "schedule.steps=1000"),
-        ({"model": {"name": "x" * 500}, "schedule": {"epochs": "y" * 500}}, "schedule.epochs=yyy"),
-        ({"name": "a/../../b"}, "name=a/../../b must be a folder inside output_dir"),
-        ({"name": "/etc"}, "name=/etc must be a folder inside output_dir"),
-        ({"name": ""}, "name= must be a folder inside output_dir"),
-        ({"name": "x" * 300}, "name=xxx"),
-        ({"threads": 100_000}, "threads=100000 is out of range"),
-        ({"model": {"args": {"drop_rate": 0.5}}}, "model.args.drop_rate=0.5 has no effect"),
-        ({"peer": {"args": {"drop_path_rate": 0.5}}}, "peer.args.drop_path_rate=0.5 has no effect"),
-        ({"model": {"args": {"in_chans": 1}}}, "model.args.in_chans=1 follows from the data"),
-        ({"optimizer": {"batch_size": 10, "accumulate": 4}}, "optimizer.accumulate=4 does not divide"),
+        ({"name": "a/../../b"}, "name=a/../../b", "output_dir"),
+        ({"name": "/etc"}, "name=/etc", "output_dir"),
+        ({"name": ""}, "name=", "output_dir"),
+        ({"name": "x" * 300}, "name=xxx", ""),
+        ({"model": {"args": {"drop_rate": 0.5}}}, "model.args.drop_rate=0.5", ""),
+        ({"peer": {"args": {"drop_path_rate": 0.5}}}, "peer.args.drop_path_rate=0.5", ""),
+        ({"model": {"args": {"in_chans": 1}}}, "model.args.in_chans=1", ""),
+        ({"optimizer": {"batch_size": 10, "accumulate": 4}}, "optimizer.accumulate=4", "optimizer.batch_size=10"),
     ],
 )
-def test_bad_options_are_refused_in_one_sentence(values: dict[str, Any], message: str) -> None:
+def test_bad_options_are_refused_in_one_sentence(values: dict[str, Any], message: str, more: str) -> None:
     with pytest.raises(OptionError) as error:
         from_dict(values)
     assert str(error.value).startswith(message)
+    assert more in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -111,7 +107,7 @@ BASE: dict[str, Any] = {
     "dataset": {"name": "image_csv"},
     "regularizer": {"dropout": 0.1, "drop_path": 0.1, "second_dropout": 0.2, "alpha": 1.0},
 }
-NEEDS = {  # what makes an option matter
+NEEDS: dict[str, dict[str, Any]] = {  # what makes an option matter
     "cutoff_epoch": {"regularizer": {"when": "early", "cutoff_epoch": 1.0, "ramp": "linear"}},
     "ramp": {"regularizer": {"when": "early", "cutoff_epoch": 1.0}},
     "cutoff_share": {"regularizer": {"when": "early", "cutoff_share": 0.1}, "schedule": {"steps": 100}},
@@ -133,8 +129,6 @@ OTHER = {
 @pytest.mark.parametrize("path", _leaves(Options()), ids=".".join)
 def test_every_option_that_can_change_a_result_is_part_of_the_identity(path: tuple[str, ...]) -> None:
     """Changing any option changes the identity, unless it is marked as one that cannot change a result."""
-    from tests.conftest import merged
-
     name = path[-1]
     values = merged(BASE, NEEDS.get(name, {}), {"dataset": {"resident": name not in STREAMED}})
     if name in ("passes", "second_dropout"):
@@ -170,14 +164,14 @@ def test_reset_options_are_named() -> None:
     assert reset == ["regularizer.alpha"]
 
 
-def test_canonical_form_is_its_own_canonical_form() -> None:
+def test_canonical_form_is_idempotent() -> None:
     o = canonical(from_dict({"regularizer": {"dropout": 0.1, "when": "early", "cutoff_share": 0.5, "passes": 5}}))[0]
     again, reset = canonical(o)
     assert again == o
     assert reset == []
 
 
-def test_seed_is_all_that_tells_trials_of_a_group_apart() -> None:
+def test_trials_of_a_group_differ_by_seed_only() -> None:
     a, b = from_dict({"seed": 0}), from_dict({"seed": 1})
     assert trial_spec(a).identity != trial_spec(b).identity
     assert trial_spec(a).group == trial_spec(b).group
@@ -206,11 +200,11 @@ def test_readable_name() -> None:
         ({"dropout": 0.1, "name": "mine", "when": "never"}, "none"),
     ],
 )
-def test_a_regularizer_is_called_after_what_it_does(regularizer: dict[str, Any], name: str) -> None:
+def test_a_regularizer_is_named_by_its_options(regularizer: dict[str, Any], name: str) -> None:
     assert canonical(from_dict({"regularizer": regularizer}))[0].regularizer.name == name
 
 
-def test_presets_are_called_as_their_files_are() -> None:
+def test_presets_are_named_after_their_files() -> None:
     for path in (ROOT / "conf/regularizer").glob("*.yaml"):
         values = {"regularizer": yaml.safe_load(path.read_text().replace("1e-3", "0.001"))}
         peer = {"peer": {"name": "resnet18"}} if path.stem == "mutual" else {}
