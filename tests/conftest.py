@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,15 @@ def crash_at_save(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
             raise Crash
 
     monkeypatch.setattr(checkpoint, "save", save)
+
+
+@pytest.fixture(scope="module")
+def hydra_config() -> Iterator[None]:
+    """`hydra.compose("train", overrides)` works in the module, as in the command."""
+    from rdrop_exp.probe.setting import hydra_ready
+
+    with hydra_ready():
+        yield
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -14,7 +14,6 @@ import hydra
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra.core.config_store import ConfigStore
 from PIL import Image
 
 from rdrop_exp import cli
@@ -26,36 +25,29 @@ from rdrop_exp.models.build import build_network, create_network
 from rdrop_exp.train import checkpoint, losses, optim, trial
 from tests.conftest import ROOT, merged
 
+pytestmark = pytest.mark.usefixtures("hydra_config")
 CONF = cli.packaged("conf")
 DOCS = ROOT / "docs" / "recipes.md"
 PRESETS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent != CONF)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-SMALL: dict[str, dict[str, Any]] = {  # arguments that make a family tiny
+TINY_ARGS: dict[str, dict[str, Any]] = {  # arguments that make a family tiny
     "vit": {"embed_dim": 24, "depth": 2, "num_heads": 2},
     "swin": {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1]},
     "convnext": {"dims": [8, 8, 8, 8], "depths": [1, 1, 1, 1]},
     "res2net50": {"layers": [1, 1, 1, 1]},
     "seresnet50": {"layers": [1, 1, 1, 1]},
-    "mixer": {},  # timm's Mixers take none: see `tiny`
+    "mixer": {},  # timm's Mixers accept none: see `tiny`
 }
 
 
 def header(experiment: str) -> list[tuple[str, str]]:
     """The commands that a file opens with, and the figure beside each."""
     lines = (CONF / "experiment" / f"{experiment}.yaml").read_text().splitlines()
-    found = [[*re.split(r"  +", line[4:]), ""] for line in lines if line.startswith("#   rdrop-exp ")]
-    return [(command, figure) for command, figure, *_ in found]
+    columns = [[*re.split(r"  +", line[4:]), ""] for line in lines if line.startswith("#   rdrop-exp ")]
+    return [(command, figure) for command, figure, *_ in columns]
 
 
 COMMANDS = [(command, figure) for experiment in EXPERIMENTS for command, figure in header(experiment)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _hydra() -> Iterator[None]:
-    ConfigStore.instance().store(name="options", node=dataclasses.asdict(Options()))
-    version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    with hydra.initialize_config_dir(str(CONF), **version):
-        yield
 
 
 @functools.cache
@@ -83,7 +75,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(o: Options, root: Path, output: Path) -> Options:
     """The same setting with two steps of four images on a tiny model, and the cutoff, if any, between them."""
-    files = ("imagenet", "image_csv")  # torchvision's data sets are not here
+    files = ("imagenet", "image_csv")  # torchvision's data sets are not available to tests
     values: dict[str, Any] = {
         "output_dir": str(output),
         "dataset": {
@@ -99,7 +91,7 @@ def tiny(o: Options, root: Path, output: Path) -> Options:
     }
     for group in ("model", "peer"):
         part = getattr(o, group)
-        small = next((args for family, args in SMALL.items() if part.name.startswith(family)), {})
+        small = next((args for family, args in TINY_ARGS.items() if part.name.startswith(family)), {})
         values[group] = {"args": part.args | small, "pretrained": False}
         if part.name.startswith("mixer"):
             values[group]["name"] = "mixer_s32_224"
@@ -108,27 +100,27 @@ def tiny(o: Options, root: Path, output: Path) -> Options:
     if o.regularizer.cutoff_epoch:
         values["regularizer"] = {"cutoff_epoch": 1}
     if o.model.checkpoint:
-        values["model"]["checkpoint"] = str(weights(o, values["model"]["args"], output))
+        values["model"]["checkpoint"] = str(save_weights(o, values["model"]["args"], output))
     return from_dict(merged(dataclasses.asdict(o), values))
 
 
-def weights(o: Options, args: dict[str, Any], folder: Path) -> Path:
-    """What a finished trial of this model leaves, with a head of 1,000 classes."""
+def save_weights(o: Options, args: dict[str, Any], folder: Path) -> Path:
+    """The checkpoint of a finished trial of this model, with a head of 1,000 classes."""
     part = dataclasses.replace(o.model, args=args, checkpoint="")
     network = create_network(part, "model", classes=1000, channels=3, image_size=64)
     checkpoint.finish(folder, network.state_dict())
     return folder / checkpoint.NAME
 
 
-def trained() -> Iterator[Any]:
-    """The first command of each file; the others take as long again and again."""
+def trained_commands() -> Iterator[Any]:
+    """The first command of each file; the others are slow tests."""
     for experiment in EXPERIMENTS:
         first, *others = [command for command, _ in header(experiment)]
         yield pytest.param(first, id=experiment)
         yield from (pytest.param(c, id=c.partition("=")[2], marks=pytest.mark.slow) for c in others)
 
 
-@pytest.mark.parametrize("command", list(trained()))
+@pytest.mark.parametrize("command", list(trained_commands()))
 def test_every_published_setting_trains_two_steps(images: Path, tmp_path: Path, command: str) -> None:
     o = tiny(composed(command), images, tmp_path)
     result = trial.run(o)
@@ -142,13 +134,13 @@ def test_every_published_setting_trains_two_steps(images: Path, tmp_path: Path, 
         if rate and r.when != "never":  # the first and the second of two steps
             after = math.exp(-r.gamma)
             rising, falling, gradual = (0.0, 1.0), (1.0, 0.0), {"curriculum": (0, 1 - after), "annealed": (1, after)}
-            shares = {"always": (1, 1), "late": rising, "increasing": rising, "early": falling, "decreasing": falling}
-            expected = [rate * share for share in (shares | gradual)[r.when]]
+            scales = {"always": (1, 1), "late": rising, "increasing": rising, "early": falling, "decreasing": falling}
+            expected = [rate * scale for scale in (scales | gradual)[r.when]]
             assert [first[key], last[key]] == pytest.approx(expected)
     assert (last["train/consistency"] > 0) == (r.alpha > 0)  # at the first step R-Drop's head is still zero
 
 
-def test_the_commands_of_a_file_choose_that_file_and_are_different_trials() -> None:
+def test_the_commands_of_a_file_select_it_and_are_different_trials() -> None:
     for experiment in EXPERIMENTS:
         lines = [command for command, _ in header(experiment)]
         assert lines, f"{experiment} does not open with its command"
@@ -158,7 +150,7 @@ def test_the_commands_of_a_file_choose_that_file_and_are_different_trials() -> N
 
 
 def test_baselines_of_one_table_are_one_trial() -> None:
-    """Early dropout and early stochastic depth share their run without noise, and its folder."""
+    """Early dropout and early stochastic depth share the trial without noise, and its folder."""
     for table in ("vit_tiny", "mixer_s32", "swin_femto", "vit_tiny_improved", "swin_femto_improved"):
         kinds = [f"experiment={kind}_{table} regularizer=none" for kind in ("early_dropout", "early_stochastic_depth")]
         one, other = map(composed, kinds)
@@ -173,13 +165,13 @@ def test_the_docs_list_every_command_with_its_figure() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=str)
-def test_every_preset_says_what_it_is(preset: Path) -> None:
+def test_every_preset_begins_with_a_comment(preset: Path) -> None:
     lines = [line for line in (CONF / preset).read_text().splitlines() if not line.startswith("# @package")]
     assert re.match(r"# \w.{2}", lines[0])
 
 
-def several() -> Iterator[str]:
-    """Overrides that choose every preset of every group; presets of different groups together, for speed."""
+def preset_choices() -> Iterator[str]:
+    """Overrides that select every preset of every group; several groups at once, for speed."""
     groups: dict[str, list[str]] = {}
     for preset in PRESETS:
         if preset.parts[0] not in ("hydra", "experiment", "debug"):
@@ -188,7 +180,7 @@ def several() -> Iterator[str]:
     yield from (f"{p.parts[0]}={p.relative_to(p.parts[0]).with_suffix('')}" for p in PRESETS if p.parts[0] == "debug")
 
 
-@pytest.mark.parametrize("choices", list(several()))
+@pytest.mark.parametrize("choices", list(preset_choices()))
 def test_every_preset_composes(choices: str) -> None:
     o = composed(choices + (" peer=seresnet50" if choices.endswith("mutual") else ""))
     for group, preset in (choice.split("=") for choice in choices.split()):
@@ -206,7 +198,7 @@ def test_micro_models_take_images_of_the_size_in_their_name(preset: str) -> None
     assert noise.rates(1.0) == pytest.approx({"rate/dropout": 0.1, "rate/drop_path": 0.1})
 
 
-# -- the settings and conversions, restated ----------------------------------------------------------------------------
+# -- published settings and conversions, restated ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -251,7 +243,7 @@ def test_the_overfitting_study_follows_the_basic_recipe_where_the_paper_is_silen
 
 @pytest.mark.parametrize(("experiment", "lr"), [("cifar100", 1e-2), ("cifar100_224", 8e-3), ("imagenet", 1e-2)])
 @pytest.mark.parametrize("scale", [0.01, 10.0], ids=["free", "clipped"])
-def test_an_rdrop_step_here_is_a_step_there(experiment: str, lr: float, scale: float) -> None:
+def test_an_rdrop_step_equals_that_of_the_reference_code(experiment: str, lr: float, scale: float) -> None:
     """R-Drop's ViT code, restated: CE1 + CE2 + 0.3 (KL + KL), the KLs summed over 32 images; SGD, norm clipped at 1."""
     o = composed(f"experiment=rdrop_vit_{experiment}")
     draws = torch.Generator().manual_seed(0)
@@ -259,28 +251,28 @@ def test_an_rdrop_step_here_is_a_step_there(experiment: str, lr: float, scale: f
     targets = torch.randint(0, 5, (32,), generator=draws)
     start = torch.randn(5, 8, generator=draws)
 
-    there = torch.nn.Linear(8, 5, bias=False)
-    here = torch.nn.Linear(8, 5, bias=False)
-    for network in (there, here):
+    theirs = torch.nn.Linear(8, 5, bias=False)
+    ours = torch.nn.Linear(8, 5, bias=False)
+    for network in (theirs, ours):
         network.load_state_dict({"weight": start.clone()})
-    sgd, ours = torch.optim.SGD(there.parameters(), lr=lr, momentum=0.9), optim.make_optimizer(o.optimizer, here)
+    sgd, optimizer = torch.optim.SGD(theirs.parameters(), lr=lr, momentum=0.9), optim.make_optimizer(o.optimizer, ours)
     for first, second in passes:
-        a, b = there(first), there(second)
+        a, b = theirs(first), theirs(second)
         p, q = a.log_softmax(-1), b.log_softmax(-1)
         kls = F.kl_div(p, q, reduction="sum", log_target=True) + F.kl_div(q, p, reduction="sum", log_target=True)
         total = F.cross_entropy(a, targets) + F.cross_entropy(b, targets) + 0.3 * kls
-        both = losses.loss(here(torch.cat([first, second])), targets, passes=2, alpha=o.regularizer.alpha).total
+        both = losses.loss(ours(torch.cat([first, second])), targets, passes=2, alpha=o.regularizer.alpha).total
         assert 2 * both.item() == pytest.approx(total.item(), rel=1e-5)
-        for network, optimizer, value, norm in ((there, sgd, total, 1.0), (here, ours, both, o.optimizer.clip)):
-            optimizer.zero_grad()
+        for network, stepper, value, norm in ((theirs, sgd, total, 1.0), (ours, optimizer, both, o.optimizer.clip)):
+            stepper.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), norm)
-            optimizer.step()
-    assert not torch.allclose(here.weight, start)
-    torch.testing.assert_close(here.weight - start, there.weight - start, rtol=1e-3, atol=1e-7)
+            stepper.step()
+    assert not torch.allclose(ours.weight, start)
+    torch.testing.assert_close(ours.weight - start, theirs.weight - start, rtol=1e-3, atol=1e-7)
 
 
-def test_mutual_learning_is_half_of_both_and_six_tenths_of_the_divergence() -> None:
+def test_mutual_learning_averages_both_losses_and_adds_six_tenths_of_the_divergence() -> None:
     o = composed("experiment=mutual_plant_growth")
     a, b = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))
     targets = torch.arange(8) % 4

@@ -88,6 +88,12 @@ def test_whole_numbers_become_floats() -> None:
             {"dropout": 0.1, "when": "early", "cutoff_share": 0.5},
         ),
         ({"dropout": 0.1, "alpha": 1.0}, {"dropout": 0.1, "alpha": 1.0, "second_dropout": 0.1}),
+        ({"when": "never"}, {"dropout": 0.1, "when": "early", "cutoff_epoch": 0}),
+        ({"when": "never"}, {"dropout": 0.1, "when": "early", "cutoff_share": 0, "alpha": 1.0}),
+        ({"when": "never"}, {"dropout": 0.1, "when": "late", "cutoff_epoch": 30}),
+        ({"when": "never"}, {"dropout": 0.1, "when": "late", "cutoff_share": 1}),
+        ({"dropout": 0.1}, {"dropout": 0.1, "when": "late", "cutoff_epoch": 0}),
+        ({"dropout": 0.1}, {"dropout": 0.1, "when": "late", "cutoff_share": 0}),
     ],
 )
 def test_options_that_cannot_matter_do_not_change_the_identity(one: dict[str, Any], other: dict[str, Any]) -> None:

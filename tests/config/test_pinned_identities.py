@@ -1,16 +1,11 @@
 """Identities never change: a finished trial must not run again because the code was rearranged."""
 
-import dataclasses
-from collections.abc import Iterator
-from typing import Any
-
 import hydra
 import pytest
-from hydra.core.config_store import ConfigStore
 
 from rdrop_exp import cli
-from rdrop_exp.config.options import Options
 
+pytestmark = pytest.mark.usefixtures("hydra_config")
 PINNED = """
 6be6f70098 36bc1b5530 digits-resnet_micro_8-none-s0
     regularizer=none
@@ -78,16 +73,8 @@ d40ee613ba 7fd5008421 imagenet-vit_tiny-early_dropout-p0.1-until50-s0
 """Identity, group, name and the overrides of `rdrop-exp`."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _hydra() -> Iterator[None]:
-    ConfigStore.instance().store(name="options", node=dataclasses.asdict(Options()))
-    version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    with hydra.initialize_config_dir(str(cli.packaged("conf")), **version):
-        yield
-
-
 @pytest.mark.parametrize(("known", "overrides"), list(zip(*[iter(PINNED.strip().splitlines())] * 2, strict=True)))
-def test_identity_is_as_ever(known: str, overrides: str) -> None:
+def test_identities_do_not_change(known: str, overrides: str) -> None:
     identity, group, name = known.split()
     trial = cli.describe(hydra.compose("train", overrides.split()))
     assert (trial.identity, trial.group, trial.name) == (identity, group, f"{name}-{identity}")

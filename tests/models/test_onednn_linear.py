@@ -25,16 +25,16 @@ def test_equals_torch(shape, bias):
     ours.load_state_dict(theirs.state_dict())
     use_onednn(ours)
     assert isinstance(ours, Linear)
-    weight, found = torch.randn(*shape[:-1], 6), []
+    weight, results = torch.randn(*shape[:-1], 6), []
     for layer in (ours, theirs):
         x = torch.arange(float(torch.Size(shape).numel())).view(shape).sin().requires_grad_()
         outputs = layer(x)
         gradients = torch.autograd.grad((outputs * weight).sum(), [x, *layer.parameters()])
-        found.append([outputs.detach(), *gradients])
-    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+        results.append([outputs.detach(), *gradients])
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_that_are_not_in_order():
+def test_inputs_that_are_not_contiguous():
     layer = nn.Linear(5, 6)
     x = torch.randn(4, 5, 3).transpose(1, 2)
     expected = layer(x)
@@ -49,11 +49,12 @@ def test_frozen_weights_get_no_gradient():
     x = torch.randn(4, 5, requires_grad=True)
     layer(x).sum().backward()
     assert layer.weight.grad is None
+    assert layer.bias.grad is not None
     assert layer.bias.grad.tolist() == [4.0] * 6
     torch.testing.assert_close(x.grad, layer.weight.sum(0).expand(4, 5), rtol=1e-5, atol=1e-6)
 
 
-def test_a_network_keeps_its_keys_and_its_numbers():
+def test_a_network_keeps_its_state_dict_keys_and_outputs():
     args = {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "img_size": 16, "num_classes": 5}
     network = timm.create_model("vit_tiny_patch16_224", **args).eval()
     keys, inputs = list(network.state_dict()), torch.randn(3, 3, 16, 16)
@@ -65,7 +66,7 @@ def test_a_network_keeps_its_keys_and_its_numbers():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_precisions_are_torchs(dtype):
+def test_other_precisions_use_torch(dtype):
     layer = nn.Linear(5, 6).to(dtype)
     x = torch.randn(4, 5, dtype=dtype)
     expected = layer(x)
@@ -73,7 +74,7 @@ def test_other_precisions_are_torchs(dtype):
     assert torch.equal(layer(x), expected)
 
 
-def test_autocast_is_torchs():
+def test_autocast_uses_torch():
     layer = nn.Linear(5, 6)
     use_onednn(layer)
     with torch.autocast("cpu", dtype=torch.bfloat16):
