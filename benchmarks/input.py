@@ -17,7 +17,8 @@ import torch
 from torchvision import transforms
 
 from rdrop_exp.config.options import Dataset
-from rdrop_exp.data.datasets import TORCHVISION, Source
+from rdrop_exp.data.datasets import Source
+from rdrop_exp.data.published import TORCHVISION
 from rdrop_exp.data.resident import Resident
 
 MEAN, STD = TORCHVISION["cifar10"].mean, TORCHVISION["cifar10"].std

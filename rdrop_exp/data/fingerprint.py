@@ -1,13 +1,11 @@
 """A hash of the data that a trial is given, the same wherever the data lies."""
 
-import contextlib
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rdrop_exp.config.options import Dataset
-from rdrop_exp.data import cache
 from rdrop_exp.data.files import USERS_FILES, list_files
 from rdrop_exp.data.listing import Listing
 
@@ -20,22 +18,13 @@ THREADS = 8
 def fingerprint(options: Dataset, listing: Listing | None = None) -> str:
     """12 hex digits that change with the files of the user's own data; the name of a published data set.
 
-    quick: set, name, label, group and size of each file, and below 200,000 files their modification times. content:
-    the bytes instead of size and time; they are read once for each quick fingerprint.
+    quick: set, name, label, group and size of each file, and below 200,000 files their modification times.
+    content: the bytes instead of size and time, all of which are read.
     """
     if options.name not in USERS_FILES:
         return options.name
     listing = listing or list_files(options)
-    quick = _quick(listing)
-    if options.fingerprint == "quick":
-        return quick
-    stored = cache.folder() / f"content-{quick}.txt"
-    with contextlib.suppress(OSError):
-        return stored.read_text(encoding="ascii")
-    content = _content(listing)
-    with contextlib.suppress(OSError):
-        cache.write(stored, lambda file: file.write(content.encode()))
-    return content
+    return _quick(listing) if options.fingerprint == "quick" else _content(listing)
 
 
 def _quick(listing: Listing) -> str:

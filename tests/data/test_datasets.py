@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data import datasets, splits
+from rdrop_exp.data.published import TORCHVISION
 from tests.data.helpers import check_sets, image, options
 
 # -- splits -----------------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("name", datasets.TORCHVISION)
+@pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_sets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made in torchvision's own layout, with the class of each image as its red (or grey) value."""
     from torchvision.datasets import cifar as c
@@ -241,7 +242,7 @@ def test_torchvision_sets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert len(source.sets["validation"]) == counts["validation"]
     else:
         assert len(source.sets["validation"]) == pytest.approx(0.3 * counts["train"], abs=2)
-    known = datasets.TORCHVISION[name]
+    known = TORCHVISION[name]
     assert source.classes == known.classes
     assert known.mean is None or len(known.mean) == len(known.std or []) == source.channels
     for item in (0, 13, len(source.labels) - 1):
@@ -254,7 +255,7 @@ def test_torchvision_sets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_missing_torchvision_files_say_what_to_do(tmp_path: Path) -> None:
-    for name in datasets.TORCHVISION:
+    for name in TORCHVISION:
         with pytest.raises(OptionError, match=r"dataset\.root=.* not found .*dataset\.download=true"):
             datasets.load(options(name=name, root=str(tmp_path / "none")))
 
