@@ -54,7 +54,7 @@ def ours(o: Options) -> float:
     start = seconds(device)
     total = o.schedule.epochs * data.steps_per_epoch
     setup = Setup(options=o, network=network, noise=noise, data=data, device=device, total_steps=total)
-    train(setup, None, lambda row: 0, lambda state_dict, due: None)
+    train(setup, None, lambda row: 0, lambda progress, state_dict: None)
     return seconds(device) - start
 
 

@@ -199,7 +199,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         return f"{group or 'config'}={choice} is not a choice{nearest(choice, choices)}"
     for argument in arguments:
         key = argument.lstrip("+~").partition("=")[0]
-        if "=" in argument and not argument.startswith("-") and (why := why_unknown(key)):
+        if "=" in argument and not argument.startswith("-") and (why := why_unknown(key) or launch.why_unknown(key)):
             return why
     if broken := next((a for a in arguments if not readable(a)), ""):
         key, _, value = broken.partition("=")

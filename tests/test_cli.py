@@ -46,7 +46,7 @@ SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
         ("+model.args.foo=1", "model.args={"),
         ("model=vit_base", "model.name=vit_base_patch16_224 cannot take 8x8 images"),
         ("optimizer.name=adamx", "optimizer.name=adamx is not a timm optimizer; did you mean"),
-        ("regularizer=rdrop regularizer.sites=attention", "regularizer.sites=attention names attention, which this"),
+        ("regularizer=rdrop regularizer.sites=attention", "regularizer.sites=attention: this ResNet has no attention"),
         ("regularizer=rdrop regularizer.dropout=0", "regularizer.alpha=0.5 has no noise to act on"),
         ("device=tpu9", "device=tpu9 is not available"),
         ("model.checkpoint=/no/file.pt", "model.checkpoint=/no/file.pt is not a file"),

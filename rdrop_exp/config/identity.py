@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rdrop_exp.config.options import Options, Regularizer
+from rdrop_exp.config.options import Options, Regularizer, Schedule
 from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
 
 FROM_FILES = ("imagenet", "image_folder", "image_csv", "flowers102", "pets", "food101")
@@ -91,6 +91,15 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
                 reset.append(f"{group}.{name}")
                 setattr(part, name, getattr(fresh, name))
 
+    # A cutoff at either end: early noise that ends at once and late noise that never begins are none, late noise from
+    # the start is plain noise.
+    start, end = _cutoff_at_an_end(r, s)
+    if (r.when == "early" and start) or (r.when == "late" and end):
+        reset.append("regularizer.when")
+        r.when = "never"
+    elif r.when == "late" and start and r.ramp == "constant":
+        r.when = "always"
+
     peered = bool(o.peer.name)
     if peered:
         clear("regularizer", "second_dropout")  # each network makes one pass
@@ -138,6 +147,13 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     clear("dataset", *(("scale", "rand_augment", "color_jitter", "interpolation") if d.resident else ("crop",)))
     r.name = (r.name if noisy or r.alpha else "") or descriptive_name(r)
     return o, reset
+
+
+def _cutoff_at_an_end(r: Regularizer, s: Schedule) -> tuple[bool, bool]:
+    """Whether the cutoff is at the very start of training, and whether it is at its very end."""
+    if r.cutoff_epoch is not None:
+        return r.cutoff_epoch == 0, s.steps is None and r.cutoff_epoch == s.epochs
+    return r.cutoff_share == 0, r.cutoff_share == 1
 
 
 def descriptive_name(r: Regularizer) -> str:

@@ -125,9 +125,9 @@ class Regularizer:
     """Where dropout acts: default, timm, rdrop, dru, or a + b of embed, attention, projection, mlp, head, residual."""
     when: str = "always"
     """Schedule of the drop rate: never, always, early, late, increasing, decreasing, curriculum or annealed."""
-    cutoff_epoch: Annotated[float | None, Range(0, open_left=True)] = None
+    cutoff_epoch: Annotated[float | None, Range(0)] = None
     """early: the epoch at which noise ends; late: the epoch at which it starts. May be fractional."""
-    cutoff_share: Annotated[float | None, Range(0, 1, open_left=True)] = None
+    cutoff_share: Annotated[float | None, Range(0, 1)] = None
     """The cutoff as a fraction of training; used only if `cutoff_epoch` is null."""
     ramp: Literal["constant", "linear", "cosine"] = "constant"
     """early: how the rate falls before the cutoff; late: how it rises after it."""

@@ -55,7 +55,7 @@ RATE_SCHEDULES: dict[str, Callable[[Regularizer, int, int, int], float]] = {
     "curriculum": curriculum,
     "annealed": annealed,
 }
-"""Name → (options, step, cutoff step, total steps) → share of the full rate in 0..1."""
+"""Name → (options, step, cutoff step, total steps) → share of the full rate, 0..1."""
 
 
 def cutoff_step(r: Regularizer, steps_per_epoch: int, total: int) -> int:

@@ -1,7 +1,7 @@
 """Where the residual branches of a timm model begin, so that stochastic depth can leave out the samples that it drops.
 
-timm's blocks compute `x + drop_path(branch(x))`, each in its own words. Which child of a block begins a branch is found
-by trying: from there on, some samples alone must give what they give among the others.
+timm's blocks compute `x + drop_path(branch(x))`, each written differently. Which child of a block begins a branch is
+determined by trial: from there on, a few samples alone must give what they give among the others.
 """
 
 import itertools
@@ -25,12 +25,12 @@ class Call(NamedTuple):
     options: dict[str, Any]
     children: list[nn.Module]
     ends: list[Tensor]
-    """What arrived at each use of a `DropPath`."""
+    """What reached each use of a `DropPath`."""
     outputs: list[Tensor]
 
 
 class Branch(NamedTuple):
-    """The `nth` use of a block's `path` (`DropPath`), the children called since the one before, and what arrived."""
+    """The `nth` use of a block's `path` (`DropPath`), the children called since the one before, and what reached it."""
 
     path: Any
     nth: int
@@ -40,9 +40,9 @@ class Branch(NamedTuple):
 
 @torch.no_grad()
 def find_branch_inputs(network: nn.Module, paths: Sequence[Any], inputs: Tensor, skip: bool = True) -> None:
-    """Make each `DropPath` in `paths` choose its samples where its branch begins, where that place can be found.
+    """Make each `DropPath` in `paths` draw its samples where its branch begins, if that place can be determined.
 
-    `inputs` are three examples. With `skip` False they are chosen in the same place, but dropped by a mask. Blocks with
+    `inputs` are three examples. With `skip` False they are drawn in the same place, but dropped by a mask. Blocks with
     BatchNorm stay as they are: to leave samples out would change its statistics.
     """
     training = network.training
@@ -52,7 +52,7 @@ def find_branch_inputs(network: nn.Module, paths: Sequence[Any], inputs: Tensor,
         if any(isinstance(m, _BatchNorm) for m in call.block.modules()):
             continue
         for branch in _branches(call, set(paths)):
-            # What begins where the network comes by more than once would be begun elsewhere as well.
+            # A child that is called more than once would begin a branch elsewhere as well.
             places = [child for child in _candidates(branch.children) if times[child] == 1]
             child = next((c for c in places if _begins(c, branch, call)), None)
             if child is not None:
@@ -82,14 +82,14 @@ def _calls(network: nn.Module, paths: Sequence[nn.Module], inputs: Tensor) -> tu
         if parents[child] in calls:
             calls[parents[child]].children.append(child)
 
-    def arrive(path: nn.Module, arrived: tuple[Tensor, ...]) -> None:
+    def receive(path: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if blocks[path] in calls:
-            calls[blocks[path]].ends.append(arrived[0])
+            calls[blocks[path]].ends.append(inputs[0])
 
-    def leave(block: nn.Module, _: Any, found: Any) -> None:
-        calls[block].outputs.extend(_tensors(found))
+    def leave(block: nn.Module, _: Any, output: Any) -> None:
+        calls[block].outputs.extend(_tensors(output))
 
-    handles = [path.register_forward_pre_hook(arrive) for path in paths]
+    handles = [path.register_forward_pre_hook(receive) for path in paths]
     for block in dict.fromkeys(blocks.values()):
         handles += [block.register_forward_pre_hook(enter, with_kwargs=True), block.register_forward_hook(leave)]
         handles += [child.register_forward_pre_hook(note) for child in block.children()]
@@ -123,23 +123,23 @@ def _begins(child: nn.Module, branch: Branch, call: Call) -> bool:
     rows, count = len(call.arguments[0]), itertools.count()
     index = torch.tensor([0, rows - 1], device=call.arguments[0].device)
     kept = KeptSamples(index, rows, 1.0)
-    arrived: list[Tensor] = []
+    received: list[Tensor] = []
 
-    def arrive(path: Any, inputs: tuple[Tensor, ...]) -> None:
+    def receive(path: Any, inputs: tuple[Tensor, ...]) -> None:
         if next(count) == branch.nth:
             path.kept = kept
-            arrived.append(inputs[0])
+            received.append(inputs[0])
 
     handles = [
         child.register_forward_pre_hook(lambda _, inputs: (gather(inputs[0], kept), *inputs[1:])),
-        branch.path.register_forward_pre_hook(arrive),
+        branch.path.register_forward_pre_hook(receive),
     ]
     try:
         outputs = _tensors(call.block(*call.arguments, **call.options))
-        pairs = [(arrived[0], branch.end[index])]
-        pairs += [(found[index], expected[index]) for found, expected in zip(outputs, call.outputs, strict=True)]
-        return all(_close(found, expected) for found, expected in pairs)
-    except Exception:  # shapes that do not go together, in whatever way
+        pairs = [(received[0], branch.end[index])]
+        pairs += [(actual[index], expected[index]) for actual, expected in zip(outputs, call.outputs, strict=True)]
+        return all(_close(actual, expected) for actual, expected in pairs)
+    except Exception:  # shapes that do not match, in whatever way
         return False
     finally:
         branch.path.kept = None
@@ -147,11 +147,11 @@ def _begins(child: nn.Module, branch: Branch, call: Call) -> bool:
             handle.remove()
 
 
-def _tensors(found: Any) -> list[Tensor]:
-    return [x for x in (found if isinstance(found, tuple | list) else [found]) if isinstance(x, Tensor)]
+def _tensors(output: Any) -> list[Tensor]:
+    return [x for x in (output if isinstance(output, tuple | list) else [output]) if isinstance(x, Tensor)]
 
 
-def _close(found: Tensor, expected: Tensor) -> bool:
+def _close(actual: Tensor, expected: Tensor) -> bool:
     """Equal up to rounding, on the tensor's own scale: a new layer scale makes branches of 1e-6."""
     size = expected.abs().max().item() if expected.numel() else 0.0
-    return found.shape == expected.shape and bool((found - expected).abs().le(1e-4 * size).all())
+    return actual.shape == expected.shape and bool((actual - expected).abs().le(1e-4 * size).all())

@@ -42,44 +42,44 @@ class InstalledNoise:
 
 
 def install_noise(model: nn.Module, r: Regularizer) -> InstalledNoise:
-    """Put the options' noise into a timm model, in place of its own; `OptionError` names a place it does not have."""
-    places = list(noise_sites(model))
-    found = {site.name for site in places} | ({"head"} if hasattr(model, "get_classifier") else set())
-    chosen = choose_sites(r, found, type(model).__name__)
+    """Put the options' noise into a timm model, in place of its own; `OptionError` names a site it does not have."""
+    sites = list(noise_sites(model))
+    names = {site.name for site in sites} | ({"head"} if hasattr(model, "get_classifier") else set())
+    chosen = choose_sites(r, names, type(model).__name__)
     disable_builtin_dropout(model)
     rates = (r.dropout,) if r.second_dropout is None else (r.dropout, *[r.second_dropout] * (r.passes - 1))
-    modules: list[NoiseLayer] = []
+    layers: list[NoiseLayer] = []
     attentions: list[nn.Module] = []
-    for site in places:
+    for site in sites:
         if site.name in chosen:
-            modules.append(noise := Dropout(*rates))
-            setattr(site.parent, site.attribute, noise)
+            layers.append(dropout := Dropout(*rates))
+            _put(site, [dropout])
             if site.name == "attention" and getattr(site.parent, "fused_attn", False):
-                site.parent.register_forward_pre_hook(noise.unfuse)
+                site.parent.register_forward_pre_hook(dropout.unfuse)
                 attentions.append(site.parent)
-    if "head" in chosen and not any(site.name == "head" for site in places):
+    if "head" in chosen and not any(site.name == "head" for site in sites):
         classifier = model.get_classifier()  # type: ignore[operator]
         for i, module in enumerate([classifier] if isinstance(classifier, nn.Module) else classifier):
-            modules.append(noise := Dropout(*rates))
-            model.add_module(f"noise{i}", noise)
-            module.register_forward_pre_hook(noise.before)
-    branches = [site for site in places if site.name == "branch"]
+            layers.append(dropout := Dropout(*rates))
+            model.add_module(f"noise_head{i}", dropout)
+            module.register_forward_pre_hook(dropout.before)
+    branches = [site for site in sites if site.name == "branch"]
     blocks = {block: i for i, block in enumerate(dict.fromkeys(site.block for site in branches))}
     for site in branches:
-        share = blocks[site.block] / (len(blocks) - 1) if r.profile == "linear" and len(blocks) > 1 else 1.0
-        layers: list[NoiseLayer] = [Dropout(*rates)] if "residual" in chosen else []
-        layers += [DropPath(r.drop_path * share)] if r.drop_path > 0 else []
-        _put(site, layers)
-        modules += layers
-    return InstalledNoise(modules, attentions)
+        depth = blocks[site.block] / (len(blocks) - 1) if r.profile == "linear" and len(blocks) > 1 else 1.0
+        branch: list[NoiseLayer] = [Dropout(*rates)] if "residual" in chosen else []
+        branch += [DropPath(r.drop_path * depth)] if r.drop_path > 0 else []
+        _put(site, branch)
+        layers += branch
+    return InstalledNoise(layers, attentions)
 
 
 def _put(site: NoiseSite, layers: list[NoiseLayer]) -> None:
-    """Noise on a residual branch: in the place that timm left for it, or after a branch that has none."""
+    """Noise in the place that timm left for it, or on the output of the module that is there."""
     child = getattr(site.parent, site.attribute)
     if has_weights(child):
         for i, layer in enumerate(layers):
-            site.parent.add_module(f"noise{i}", layer)
+            site.parent.add_module(f"noise_{site.attribute}{i}", layer)
             child.register_forward_hook(layer.after)
     elif layers:
         setattr(site.parent, site.attribute, layers[0] if len(layers) == 1 else nn.Sequential(*layers))

@@ -61,13 +61,12 @@ class NoiseLayer(nn.Module):
         return drop(x, self.rate[: self.num_passes], self.per_row) if self.training and self.active else x
 
     def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Forward pre-hook: noise on what goes into a module that has no site before it."""
+        """Forward pre-hook: noise on a module's input, where the model has no place for it."""
         return (self(inputs[0]), *inputs[1:])
 
-    def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        """Forward hook: noise on what comes out of a module that has no site after it."""
-        noisy: Tensor = self(output)
-        return noisy
+    def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Forward hook: noise on a module's output, or the first of several, where the model has no place for it."""
+        return (self(output[0]), *output[1:]) if isinstance(output, tuple) else self(output)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow the model to its device but stay float32: in bfloat16 a rate could be off by 0.2 %."""
@@ -90,7 +89,7 @@ class Dropout(NoiseLayer):
 class DropPath(NoiseLayer):
     """Stochastic depth (Huang et al. 2016): drops a residual branch for whole rows, which are samples.
 
-    Where `branch_inputs` has found the branch's input, rows are drawn there and only the kept ones arrive here.
+    Where `branch_inputs` knows the branch's input, rows are drawn there and only the kept ones reach this layer.
     """
 
     per_row = True

@@ -1,7 +1,7 @@
 """Stochastic depth that runs a residual branch on the samples that it keeps, not on all of them under a mask.
 
-Each sample is kept or dropped by itself (exact Bernoulli, as ever), but where the branch begins: the kept ones are
-gathered there, and put back among zeros where it ends. `branch_inputs.py` finds out where branches begin.
+Each sample is kept or dropped independently (exact Bernoulli), but at the start of the branch: the kept ones are
+gathered there, and scattered among zeros where it ends. `branch_inputs.py` determines where branches begin.
 """
 
 from dataclasses import dataclass

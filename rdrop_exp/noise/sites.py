@@ -1,7 +1,7 @@
 """Where noise acts in a timm model: its dropouts by site, and its residual branches.
 
-Sites are found by place and name after the model is built, whatever its own rates were: timm leaves a dropout or an
-identity wherever noise could be. docs/sites.md lists what each family has.
+Sites are identified by place and name after the model is built, whatever its rates were: timm leaves a dropout or an
+identity wherever noise could be. docs/sites.md lists the sites of each family.
 """
 
 import re
@@ -33,7 +33,10 @@ _WRAPPERS = ("Residual", "ResidualBlock", "ResidualDrop")  # x + branch(x) of Co
 
 
 class NoiseSite(NamedTuple):
-    """A place for noise: `parent.attribute`, its site ("branch": stochastic depth), and the path of its block."""
+    """A place for noise: `parent.attribute`, its name ("branch": stochastic depth), and the path of its block.
+
+    Noise takes the place of a module without weights, and acts on the output of one with weights.
+    """
 
     parent: nn.Module
     attribute: str
@@ -43,6 +46,7 @@ class NoiseSite(NamedTuple):
 
 def noise_sites(model: nn.Module) -> Iterator[NoiseSite]:
     """Places for noise, in the model's own order, which is the order of depth; a block is what timm numbers."""
+    positions = any(path.endswith("pos_drop") for path, _ in model.named_modules())
     for path, parent in model.named_modules():
         numbered = re.match(r".*\.\d+(?![^.])", path)
         block = numbered[0] if numbered else path
@@ -54,7 +58,9 @@ def noise_sites(model: nn.Module) -> Iterator[NoiseSite]:
             if type(parent).__name__ in _WRAPPERS and not branches:
                 branches = [k for k in ("m", "fn", "main") if k in children]
         for attribute, child in children.items():
-            if attribute in branches:
+            if not path and attribute == "patch_embed" and has_weights(child) and not positions:
+                yield NoiseSite(parent, attribute, "embed", block)  # Swin as published drops embedded patches
+            elif attribute in branches:
                 yield NoiseSite(parent, attribute, "branch", block)
             elif isinstance(child, nn.modules.dropout._DropoutNd):
                 words = f"{path}.{attribute} {type(parent).__name__}".lstrip(".")
@@ -87,27 +93,33 @@ def disable_builtin_dropout(model: nn.Module) -> None:
                     setattr(module, name, 0.0)  # read at each forward by functional dropout, fused attention, LSTMs
 
 
-def choose_sites(r: Regularizer, found: set[str], name: str) -> set[str]:
-    """The sites that get dropout, checked against those found in the model of that name (its class)."""
-    if r.drop_path > 0 and "branch" not in found:
+def default_sites(have: set[str]) -> set[str]:
+    """Those of "Dropout Reduces Underfitting"; the head where there are none, or none but embedded patches."""
+    sites = have & set(PRESETS["dru"])
+    return sites if sites - {"embed"} else {"head"}
+
+
+def choose_sites(r: Regularizer, names: set[str], model: str) -> set[str]:
+    """The sites that get dropout, of those (`names`) that the model of that class has."""
+    if r.drop_path > 0 and "branch" not in names:
         raise OptionError(
-            f"regularizer.drop_path={r.drop_path:g} has nowhere to act, as timm's {name} has no place for stochastic"
-            " depth: set it to 0"
+            f"regularizer.drop_path={r.drop_path:g}: timm's {model} has no residual branches to drop: set it to 0"
         )
     if r.dropout == 0 and not r.second_dropout:
         return set()
-    have = found - {"branch"} | ({"residual"} if "branch" in found else set())
-    listed = f"timm's {name} has {' '.join(s for s in SITES if s in have) or 'none'}"
+    have = names - {"branch"} | ({"residual"} if "branch" in names else set())
+    available = f"(available: {', '.join(s for s in SITES if s in have) or 'none'})"
     chosen = set(PRESETS.get(r.sites, r.sites.split("+")))
     if r.sites == "default":
-        chosen = have & set(PRESETS["dru"]) or {"head"}
+        chosen = default_sites(have)
     elif r.sites not in PRESETS:
         for site in sorted(chosen):
             if site not in SITES:
                 known = [*SITES, *PRESETS, "default"]
-                raise OptionError(f"regularizer.sites={r.sites} is not known{nearest(site, known)}")
+                raise OptionError(f"regularizer.sites={r.sites} is not a site{nearest(site, known)}")
             if site not in have:
-                raise OptionError(f"regularizer.sites={r.sites} names {site}, which this model lacks; {listed}")
+                raise OptionError(f"regularizer.sites={r.sites}: this {model} has no {site} layers to drop {available}")
     if not chosen & have:
-        raise OptionError(f"regularizer.sites={r.sites} names no site of this model; {listed}")
+        missing = " or ".join(s for s in SITES if s in chosen)
+        raise OptionError(f"regularizer.sites={r.sites}: this {model} has no {missing} layers to drop {available}")
     return chosen & have

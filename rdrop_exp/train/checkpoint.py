@@ -1,7 +1,7 @@
 """Atomic save and exact restore of a trial's state.
 
 A file is torch's own format followed by the SHA-256 of what precedes it: `torch.load` reads it as it is, and damage
-that torch would not notice is found here. The file before the last one is kept, for when the last one is damaged.
+that torch would not notice is detected here. The previous file is kept, in case the latest one is damaged.
 """
 
 import hashlib

@@ -13,8 +13,8 @@ def compiled(network: nn.Module, mode: str) -> Callable[[Tensor], Tensor]:
     worker's second trial would train with the first one's noise.
     """
     torch.compiler.reset()
-    found: Callable[[Tensor], Tensor] = torch.compile(network, mode=mode)
-    return found
+    network_compiled: Callable[[Tensor], Tensor] = torch.compile(network, mode=mode)
+    return network_compiled
 
 
 def begin_forward(network: nn.Module, mode: str, device: torch.device) -> None:

@@ -35,10 +35,10 @@ def evaluate(
             sums[i] += torch.stack([kept.sum(), correct(out, batch)])
         count = count + items(batch)
     means = (sums / count).tolist()
-    found = {f"{prefix}/loss": means[0][0], f"{prefix}/accuracy": means[0][1]}
-    return (
-        found if networks == 1 else found | {f"{prefix}/loss_peer": means[1][0], f"{prefix}/accuracy_peer": means[1][1]}
-    )
+    row = {f"{prefix}/loss": means[0][0], f"{prefix}/accuracy": means[0][1]}
+    if networks == 2:
+        row |= {f"{prefix}/loss_peer": means[1][0], f"{prefix}/accuracy_peer": means[1][1]}
+    return row
 
 
 def correct(outputs: Tensor, batch: Batch) -> Tensor:

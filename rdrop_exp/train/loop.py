@@ -24,7 +24,7 @@ from rdrop_exp.train.setup import Setup
 from rdrop_exp.train.state import COLUMNS, Progress, State, copied
 from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
 
-CheckpointHook = Callable[[Callable[[], dict[str, Any]], bool], None]
+CheckpointHook = Callable[[Progress, Callable[[], dict[str, Any]]], None]
 
 
 class TrainingError(RuntimeError):
@@ -58,8 +58,8 @@ def train(
 ) -> Progress:
     """Train from the saved checkpoint, or the start, to the end; then test the chosen weights, which stay in `network`.
 
-    `log` writes a row of metrics and returns the size of its file. `checkpoint_hook(state_dict, due)` is called between
-    steps and may save what `state_dict()` returns, and does so where `due`; it stops training by raising.
+    `log` writes a row of metrics and returns the size of its file. `checkpoint_hook(progress, state_dict)` is called
+    after each step and may save what `state_dict()` returns; it stops training by raising.
     `analyse(step)` measures the network every `analysis.every` steps and leaves it as it was.
     """
     o, network, noise, data, device = setup.options, setup.network, setup.noise, setup.data, setup.device
@@ -105,7 +105,7 @@ def train(
             p.rows = log(row)
             since_row = Stopwatch()
         with paused(since_row):
-            checkpoint_hook(state_dict, p.ended)  # a test that fails is repeated alone
+            checkpoint_hook(p, state_dict)
 
     network.load_state_dict(state.best)
     noise.set_rates(0.0)

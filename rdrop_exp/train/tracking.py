@@ -57,6 +57,11 @@ class Tracker:
             )
         return self._rows.tell()
 
+    def advance(self, share: float) -> None:
+        """Show that this share of training is done; between rows there is nothing else to show."""
+        if self._bar:
+            self._bar.advance(share)
+
     def message(self, text: str, quiet: bool = False) -> None:
         """A line for log.txt and, unless `quiet`, the terminal."""
         self._log.write(text + "\n")
@@ -115,6 +120,9 @@ class _Bar:
         names = {"epoch": "epoch {:.1f}", "train/loss": "loss {:.4f}", "val/accuracy": "val {:.2%}"}
         text = "  ".join(form.format(self._last[name]) for name, form in names.items() if name in self._last)
         self._progress.update(self._task, completed=row.get("progress", 0.0), description=text)
+
+    def advance(self, share: float) -> None:
+        self._progress.update(self._task, completed=share)
 
     def close(self) -> None:
         self._progress.stop()

@@ -103,7 +103,7 @@ def _train(
             analyse = None
             if make_analysis and o.analysis.every:
                 analyse = make_analysis(o, setup.network, setup.noise, setup.data, setup.device)
-            hook = checkpoint_hook(spec, folder, received, tracker)
+            hook = checkpoint_hook(spec, folder, setup.total_steps, received, tracker)
             progress = train(setup, saved, tracker.row, hook, analyse)
         except Exception as error:
             tracker.message(traceback.format_exc(), quiet=True)
@@ -121,20 +121,25 @@ def _train(
     return about | result
 
 
-def checkpoint_hook(spec: TrialSpec, folder: Path, received: list[int], tracker: Tracker) -> CheckpointHook:
-    """What the loop calls between steps: saves a checkpoint when it is time, and when a signal asks to stop."""
+def checkpoint_hook(
+    spec: TrialSpec, folder: Path, total_steps: int, received: list[int], tracker: Tracker
+) -> CheckpointHook:
+    """What the loop calls after each step: saves a checkpoint when it is time, and when a signal asks to stop.
+
+    One is due where training has ended, so that a test that fails is repeated alone.
+    """
     last = time.monotonic()
 
-    def hook(state_dict: Callable[[], dict[str, Any]], due: bool) -> None:
+    def hook(p: Progress, state_dict: Callable[[], dict[str, Any]]) -> None:
         nonlocal last
-        if not (due or received) and time.monotonic() - last < spec.options.checkpoint_seconds:
+        tracker.advance(p.step / total_steps)
+        if not (p.ended or received) and time.monotonic() - last < spec.options.checkpoint_seconds:
             return
         saved = state_dict() | {"identity": spec.identity}
         checkpoint.save(folder, saved)
         last = time.monotonic()
         if received:
-            step = saved["state"]["step"]
-            tracker.message(f"Stopped by {signal.Signals(received[0]).name} and saved after step {step}.")
+            tracker.message(f"Stopped by {signal.Signals(received[0]).name} and saved after step {p.step}.")
             raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
 
     return hook

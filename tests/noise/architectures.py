@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import nn
 
-from rdrop_exp.noise.sites import PRESETS, SITES, noise_sites
+from rdrop_exp.noise.sites import SITES, default_sites, noise_sites
 
 Case = tuple[str, str, int, dict[str, Any]]  # family, timm name, image size, arguments that make it small
 
@@ -173,7 +173,7 @@ def row(case: Case) -> str:
     with torch.device("meta"):
         found = {site.name for site in noise_sites(build(case))}
     have = found - {"branch"} | {"head"} | ({"residual"} if "branch" in found else set())
-    chosen = have & set(PRESETS["dru"]) or {"head"}
+    chosen = default_sites(have)
     listed = [" ".join(site for site in SITES if site in sites) for sites in (have, chosen)]
     return f"| {case[0]} | {case[1]} | {listed[0]} | {listed[1]} | {'yes' if 'branch' in found else 'no'} |"
 

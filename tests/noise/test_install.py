@@ -161,10 +161,10 @@ def test_names_of_sites_in_a_vit(sites: str, attributes: set[str]) -> None:
 @pytest.mark.parametrize(
     ("sites", "message"),
     [
-        ("mpl", "regularizer.sites=mpl is not known; did you mean mlp?"),
-        ("embed+atention", "regularizer.sites=embed+atention is not known; did you mean attention?"),
-        ("embed", "regularizer.sites=embed names embed, which this model lacks; timm's ResNet has head residual"),
-        ("rdrop", "regularizer.sites=rdrop names no site of this model; timm's ResNet has head residual"),
+        ("mpl", "regularizer.sites=mpl is not a site; did you mean mlp?"),
+        ("embed+atention", "regularizer.sites=embed+atention is not a site; did you mean attention?"),
+        ("embed", "regularizer.sites=embed: this ResNet has no embed layers to drop (available: head, residual)"),
+        ("rdrop", "regularizer.sites=rdrop: this ResNet has no embed or mlp layers to drop (available: head, residual)"),
     ],
 )
 def test_unknown_and_missing_sites_are_named(sites: str, message: str) -> None:
@@ -173,8 +173,17 @@ def test_unknown_and_missing_sites_are_named(sites: str, message: str) -> None:
     assert str(error.value) == message
 
 
+def test_swin_drops_embedded_patches_as_published() -> None:
+    """The reference Swin-F has 49 dropouts: after the patches are embedded, and 4 in each of its 12 blocks."""
+    with torch.device("meta"):
+        model = timm.create_model("swin_tiny_patch4_window7_224", embed_dim=48, depths=(2, 2, 6, 2))
+        noise = install_noise(model, Regularizer(dropout=0.5, sites="dru"))
+    assert len(noise.layers) == 49
+    assert model.noise_patch_embed0 is noise.layers[0]
+
+
 def test_a_network_without_a_classifier_has_no_head() -> None:
     with torch.device("meta"):
         model = timm.create_model("gemma4_vit_167m_enc")
-    with pytest.raises(OptionError, match=r"names head, which this model lacks; timm's Gemma4VitEncoder has attention"):
+    with pytest.raises(OptionError, match=r"sites=head: this Gemma4VitEncoder has no head .*available: .*attention"):
         install_noise(model, Regularizer(dropout=0.1, sites="head"))

@@ -18,7 +18,7 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
     "vit, stochastic depth": (VIT, {"drop_path": 0.2}, 8, "blocks.1"),
     "vit, dropout in blocks": (VIT, {"dropout": 0.2, "sites": "mlp"}, 8, "blocks.0"),
     "vit, attention and head": (VIT, {"dropout": 0.2, "sites": "attention+head"}, 8, "blocks.0"),
-    "resnet, head": (SMALL, {"dropout": 0.2}, 8, "noise0"),
+    "resnet, head": (SMALL, {"dropout": 0.2}, 8, "noise_head0"),
     "resnet, stochastic depth": (SMALL, {"drop_path": 0.6}, 8, "layer2.0"),
     "swin": (
         {
@@ -29,7 +29,7 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
         },
         {"dropout": 0.2},
         64,
-        "layers.0.blocks.0",
+        "noise_patch_embed0",
     ),
 }
 
@@ -62,7 +62,7 @@ def same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_parting_late_gives_the_same_outputs_and_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_prefix_gives_the_same_outputs_and_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     values, regularizer, size, place = MODELS[name]
     inputs = torch.randn(6, 1, size, size, generator=torch.Generator().manual_seed(1))
     same_draws(monkeypatch)

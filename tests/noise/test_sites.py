@@ -11,7 +11,7 @@ from rdrop_exp.config.options import Regularizer
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.layers import Dropout, DropPath
-from rdrop_exp.noise.sites import PRESETS, SITES, noise_sites
+from rdrop_exp.noise.sites import SITES, default_sites, noise_sites
 from tests.conftest import ROOT
 from tests.noise.architectures import FAST, SLOW, Case, build, row
 
@@ -175,10 +175,10 @@ def test_sites_that_a_model_lacks_are_refused_in_one_sentence(case: Case) -> Non
         model = build(case)
     name, (sites, branches) = type(model).__name__, sites_of(model)
     for site in set(SITES) - sites:
-        with pytest.raises(OptionError, match=f"^regularizer.sites={site} .* lacks; timm's {name} has [a-z ]*head"):
+        with pytest.raises(OptionError, match=f"^regularizer.sites={site}: this {name} has no {site} .*head"):
             install_noise(model, Regularizer(dropout=0.1, sites=site))
     if not branches:
-        with pytest.raises(OptionError, match=f"^regularizer.drop_path=0.1 has nowhere to act, as timm's {name} "):
+        with pytest.raises(OptionError, match=f"^regularizer.drop_path=0.1: timm's {name} "):
             install_noise(model, Regularizer(drop_path=0.1))
 
 
@@ -189,7 +189,7 @@ def test_default_sites_are_those_of_dru_or_the_head(case: Case) -> None:
         sites, _ = sites_of(model)
         default, named = (
             len(install_noise(build(case), Regularizer(dropout=0.1, sites=chosen)).layers)
-            for chosen in ("default", "+".join(sites & set(PRESETS["dru"]) or {"head"}))
+            for chosen in ("default", "+".join(default_sites(sites)))
         )
     assert default == named > 0
 

@@ -46,11 +46,11 @@ def sigmoid(x: float) -> float:
 
 def reference_divergence(name: str, a: np.ndarray, b: np.ndarray) -> float:
     if name == "mse":
-        return sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) / len(a)
+        return float(sum((x - y) ** 2 for x, y in zip(a, b, strict=True))) / len(a)
     if name == "kl":
-        p, q = log_softmax(a), log_softmax(b)
-        forward = sum(math.exp(x) * (x - y) for x, y in zip(p, q, strict=True))
-        return 0.5 * (forward + sum(math.exp(y) * (y - x) for x, y in zip(p, q, strict=True)))
+        logs = list(zip(log_softmax(a).tolist(), log_softmax(b).tolist(), strict=True))
+        forward = sum(math.exp(x) * (x - y) for x, y in logs)
+        return 0.5 * (forward + sum(math.exp(y) * (y - x) for x, y in logs))
     total = 0.0
     for p, q in ((sigmoid(x), sigmoid(y)) for x, y in zip(a, b, strict=True)):
         total += p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
@@ -167,9 +167,9 @@ def test_accumulation_changes_nothing(sizes: tuple[int, ...], alpha: float, part
         loss(rows[:, i].flatten(0, 1), labels[i], passes=passes, alpha=alpha, mask=mask[i], items=mask.sum())
         for i in torch.arange(items).chunk(parts)
     ]
-    for found, all_at_once in zip(map(sum, zip(*pieces, strict=True)), whole, strict=True):
-        torch.testing.assert_close(found, all_at_once)
-    (gradient,) = torch.autograd.grad(sum(piece.total for piece in pieces), outputs)
+    for added, all_at_once in zip(map(sum, zip(*pieces, strict=True)), whole, strict=True):
+        torch.testing.assert_close(added, all_at_once)
+    (gradient,) = torch.autograd.grad(torch.stack([piece.total for piece in pieces]).sum(), outputs)
     torch.testing.assert_close(gradient, expected)
 
 

@@ -103,12 +103,10 @@ def test_the_converted_learning_rate_makes_the_same_sgd_steps() -> None:
         )
         for step in range(4):
             noisy = [x * (1 + 0.1 * step), x * (1 - 0.2 * step)]  # two passes that differ
-            outputs = torch.cat([one @ weight for one in noisy])
-            total = (
-                vit_code(*outputs.chunk(2), y, 0.3)
-                if theirs
-                else loss(outputs, y, passes=2, alpha=PUBLISHED["vit_code"].alpha(0.3, 8)).total
-            )
+            one, two = (pass_ @ weight for pass_ in noisy)
+            alpha = PUBLISHED["vit_code"].alpha(0.3, 8)
+            ours = loss(torch.cat([one, two]), y, passes=2, alpha=alpha).total
+            total = vit_code(one, two, y, 0.3) if theirs else ours
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
@@ -128,7 +126,7 @@ def test_splitting_the_batch_changes_the_vit_codes_strength_and_not_this_one() -
     outputs, y = torch.randn(2, 8, 4, dtype=torch.float64), torch.randint(4, (8,))
     halves = [outputs[:, :4], outputs[:, 4:]], [y[:4], y[4:]]
     whole = vit_code(outputs[0], outputs[1], y, 0.3)
-    split = sum(vit_code(o[0], o[1], t, 0.3) for o, t in zip(*halves, strict=True)) / 2
+    split = torch.stack([vit_code(o[0], o[1], t, 0.3) for o, t in zip(*halves, strict=True)]).mean()
     assert not torch.isclose(whole, split)
     ours = loss(outputs.flatten(0, 1), y, passes=2, alpha=0.3).total
     parts = [loss(o.flatten(0, 1), t, passes=2, alpha=0.3, items=8).total for o, t in zip(*halves, strict=True)]
