@@ -29,7 +29,7 @@ The protocol is a set of files in the trial's folder:
     log.txt         the task's output
 """
 
-from rdrop_exp.launch.registration import arguments, register
+from rdrop_exp.launch.registration import arguments, register, why_unknown
 from rdrop_exp.launch.sweep_plan import PlannedTrial
 
-__all__ = ["PlannedTrial", "arguments", "register"]
+__all__ = ["PlannedTrial", "arguments", "register", "why_unknown"]

@@ -4,13 +4,17 @@ import math
 import os
 import re
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rdrop_exp.launch.errors import SweepError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+NAME = re.compile(r"\d+|(GPU|MIG)-[\w/-]+")
+"""A device in CUDA_VISIBLE_DEVICES."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +35,13 @@ class Slot:
         return f"slot {self.index}" if self.gpu is None else f"slot {self.index} (GPU {self.gpu})"
 
 
-def allocate(
-    gpus: Sequence[object] | str | int | None = None, per_gpu: int = 1, threads: int = 1, slots: int | None = None
-) -> list[Slot]:
+def allocate(gpus: Any = None, per_gpu: int = 1, threads: int = 1, slots: int | None = None) -> list[Slot]:
     """GPUs × per_gpu slots, neighbours on different GPUs, or cores / threads; `slots` overrides the number.
 
     `gpus`: None for all visible ones, a number for the first so many of them, or a list as CUDA_VISIBLE_DEVICES has
     it, visible or not. An empty list, or 0, for the CPU. `SweepError` for what cannot be allocated.
     """
-    for name, value in {"per_gpu": per_gpu, "threads": threads, "slots": 1 if slots is None else slots}.items():
-        if value < 1:
-            raise SweepError(f"hydra.launcher.{name}={value} must be at least 1")
+    check_gpus(gpus)
     if gpus is None or isinstance(gpus, int):
         chosen = visible_gpus()[:gpus]
         if len(chosen) < (gpus or 0):
@@ -50,6 +50,16 @@ def allocate(
         chosen = [str(gpu).strip() for gpu in (gpus.split(",") if isinstance(gpus, str) else gpus)]
     number = slots or (len(chosen) * per_gpu if chosen else max(1, cores() // threads))
     return [Slot(i, chosen[i % len(chosen)] if chosen else None, threads) for i in range(number)]
+
+
+def check_gpus(gpus: Any) -> None:
+    """`SweepError` unless `gpus` is None, a count, or device names as CUDA_VISIBLE_DEVICES has them."""
+    names = gpus.split(",") if isinstance(gpus, str) else gpus if isinstance(gpus, list | tuple) else []
+    count = gpus is None or (type(gpus) is int and gpus >= 0)
+    listed = isinstance(gpus, str | list | tuple) and all(NAME.fullmatch(str(name).strip()) for name in names)
+    if not count and not listed:
+        valid = "a number of GPUs, a list such as [0,1], or null for all visible ones"
+        raise SweepError(f"hydra.launcher.gpus={gpus} must be {valid}")
 
 
 def visible_gpus() -> list[str]:

@@ -16,7 +16,7 @@ def suggestion(word: str, names: Iterable[str]) -> str:
     """The most similar name, as a question to append to a message; or all names where they are few."""
     names = sorted(names)
     completions = [name for name in names if word and name.startswith(word)]
-    close = [min(completions, key=len)] if completions else difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    close = [min(completions, key=len)] if completions else difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
     return f"; available: {', '.join(names)}" if 0 < len(names) <= 30 else ""

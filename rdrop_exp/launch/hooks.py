@@ -6,10 +6,10 @@ from typing import Any
 from rdrop_exp.launch.errors import SweepError
 
 
-def load_hook(path: str) -> Any:
-    """The function that `module:function` names; `SweepError` where it cannot be imported."""
+def load_hook(path: str, option: str) -> Any:
+    """The function that `module:function` names, as the value of `option`; `SweepError` if it cannot be imported."""
     module, _, name = path.partition(":")
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SweepError(f"{path} is not a function that can be imported as module:function ({error})") from None
+        raise SweepError(f"{option}={path} cannot be imported as module:function ({error})") from None

@@ -10,7 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from rdrop_exp.launch.hooks import load_hook
-from rdrop_exp.launch.options import RunnerConf
+from rdrop_exp.launch.options import RunnerConf, checked
 
 if TYPE_CHECKING:
     from rdrop_exp.launch.runner import Runner
@@ -24,14 +24,15 @@ class RunnerLauncher(Launcher):
     """Set by the sweeper `union` before `launch`; jobs of other sweepers run whether or not they are finished."""
 
     def __init__(self, **options: Any) -> None:
-        self.options = RunnerConf(**options)
-        self.dry_run = self.options.dry_run
+        self.given = options  # checked in `setup`: Hydra wraps what a constructor raises
+        self.options = RunnerConf()
         self.config: DictConfig | None = None
         self.task_function: TaskFunction | None = None
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self.options = checked(RunnerConf, self.given)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Every job's return, in order, failed ones too; exits with 128 + signal where it was stopped by one."""
@@ -40,12 +41,12 @@ class RunnerLauncher(Launcher):
         from rdrop_exp.launch.sweep_plan import SweepPlan
 
         o = self.options
-        hook = load_hook(o.summary) if o.summary else None
+        hook = load_hook(o.summary, "hydra.launcher.summary") if o.summary else None
         slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots)
         jobs = enumerate(job_overrides, initial_job_idx)
         plan = self.plan or SweepPlan([self.foreign_job(list(words), index) for index, words in jobs])
-        print(summary(plan, len(slots), every=self.dry_run), flush=True)
-        if self.dry_run:
+        print(summary(plan, len(slots), every=o.dry_run), flush=True)
+        if o.dry_run:
             return []
         runner = self.run(plan, slots)
         queue = runner.queue

@@ -15,7 +15,7 @@ def register(launcher: dict[str, Any] | None = None, sweeper: dict[str, Any] | N
 
     from hydra.core.plugins import Plugins
 
-    from rdrop_exp.launch.options import PLUGIN, store
+    from rdrop_exp.launch.options import PLUGIN, UnionConf, store
 
     plugins = Plugins.instance()  # scans, and so may import an installed copy of plugin.py
     if f"{PLUGIN}.UnionSweeper" not in plugins.class_name_to_class:
@@ -27,6 +27,41 @@ def register(launcher: dict[str, Any] | None = None, sweeper: dict[str, Any] | N
         plugins.register(module.UnionSweeper)
         plugins.register(module.RunnerLauncher)
     store(launcher, sweeper)
+    if {"-sc", "--shell-completion"} & set(sys.argv):
+        offer_sweeps(UnionConf(**(sweeper or {})).folder)
+
+
+def offer_sweeps(folder: str) -> None:
+    """Let Hydra's tab completion know the values of `sweep=`: it completes the choices of groups."""
+    from hydra.core.config_store import ConfigStore
+
+    from rdrop_exp.launch.grids import names
+
+    for name in names(folder):
+        ConfigStore.instance().store(group="sweep", name=name, node={})
+
+
+PACKAGES = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+    "ray_aws": "hydra-ray-launcher",
+    "rq": "hydra-rq-launcher",
+    "optuna": "hydra-optuna-sweeper",
+    "ax": "hydra-ax-sweeper",
+    "nevergrad": "hydra-nevergrad-sweeper",
+}
+"""Launchers and sweepers of other packages, and what to install for them."""
+
+
+def missing_package(word: str) -> str:
+    """The package to install for an override such as hydra/launcher=ray; empty if there is none to install."""
+    from importlib.util import find_spec
+
+    choice = re.fullmatch(r"hydra/(?:launcher|sweeper)=(\w+)", word)
+    package = PACKAGES.get(choice[1], "") if choice else ""
+    return package if package and find_spec(f"hydra_plugins.{package.replace('-', '_')}") is None else ""
 
 
 def arguments(argv: list[str]) -> list[str]:
@@ -34,15 +69,30 @@ def arguments(argv: list[str]) -> list[str]:
 
     `sweep=NAME` becomes `hydra.sweeper.sweep=NAME`. Hydra applies a single value, unlike a list of them, to the default
     choices of all groups at once and so refuses a key that only another choice has: `group.key=1` becomes
-    `group.key=choice(1)`. Without -m or --multirun nothing changes.
+    `group.key=choice(1)`. Without -m or --multirun nothing changes. `SweepError` for a launcher or sweeper that is not
+    installed.
     """
+    from rdrop_exp.launch.errors import SweepError
+
+    for word in argv:
+        if package := missing_package(word):
+            raise SweepError(f"{word} needs another package: pip install {package}")
     if not {"-m", "--multirun"} & set(argv):
         return list(argv)
     rewritten = []
     for word in argv:
+        if re.fullmatch(r"sweep=[\w-]+,.*", word):
+            raise SweepError(f"{word}: run one sweep at a time")
         if word.startswith("sweep="):
             word = f"hydra.sweeper.{word}"
         elif match := re.fullmatch(r"((?!hydra\.)\w+(?:\.\w+)+)=(?!\w+\()(.+)", word, re.DOTALL):
             word = f"{match[1]}=choice({match[2]})"
         rewritten.append(word)
     return rewritten
+
+
+def why_unknown(key: str) -> str:
+    """Why `key` is not an option of `runner` or `union`, with the nearest one; empty if it is one, or another's."""
+    from rdrop_exp.launch import options
+
+    return options.why_unknown(key)

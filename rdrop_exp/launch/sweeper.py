@@ -11,7 +11,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rdrop_exp.launch.hooks import load_hook
-from rdrop_exp.launch.options import UnionConf
+from rdrop_exp.launch.options import UnionConf, checked
 
 if TYPE_CHECKING:
     from rdrop_exp.launch.sweep_plan import SweepPlan
@@ -21,7 +21,8 @@ class UnionSweeper(Sweeper):
     """Unions of grids, expanded, checked and de-duplicated before the first trial starts."""
 
     def __init__(self, **options: Any) -> None:
-        self.options = UnionConf(**options)
+        self.given = options  # checked in `setup`: Hydra wraps what a constructor raises
+        self.options = UnionConf()
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
         self.hydra_context: HydraContext | None = None
@@ -32,6 +33,7 @@ class UnionSweeper(Sweeper):
         from rdrop_exp.launch.protocol import Once
 
         self.hydra_context, self.config = hydra_context, config
+        self.options = checked(UnionConf, self.given)
         task = task_function if self.options.describe else Once(task_function)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task, config=config
@@ -51,7 +53,7 @@ class UnionSweeper(Sweeper):
             self.launcher.plan = plan
         else:
             print(summary(plan, workers=0, every=False), flush=True)
-        if not getattr(self.launcher, "dry_run", False):
+        if not getattr(getattr(self.launcher, "options", None), "dry_run", False):
             write_sweep(plan, content)
         results = self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
         report_failures(results, [job.label for job in plan.jobs])
@@ -68,21 +70,35 @@ class UnionSweeper(Sweeper):
         assert self.config is not None
         o, loader = self.options, self.hydra_context.config_loader
         reader = Reader(loader, o.seed_key)
-        params = [f"{key}={value}" for key, value in (o.params or {}).items()]
+        params = [f"{key}={value}" for key, value in o.params.items()]
         factors = {factor.keys: factor for factor in map(reader.factor, [*params, *arguments])}
         sweep = read_sweep(reader, o.folder, o.sweep) if o.sweep is not None else Sweep()
         key = o.name_key or ("name" if "name" in sweep.texts else None)
         if sweep.name and key and (key,) not in factors:
             factors[(key,)] = reader.values(key, [sweep.texts.get("name", sweep.name)])
-        describe = load_hook(o.describe) if o.describe else None
-        applies = load_hook(o.applies) if o.applies else None
+        describe = load_hook(o.describe, "hydra.sweeper.describe") if o.describe else None
+        applies = load_hook(o.applies, "hydra.sweeper.applies") if o.applies else None
         planner = Planner(Compositions(loader, self.config, reader), describe, applies, o.ignore, o.seed_key)
         title = f"{sweep.name}: {sweep.texts.get('title', '')}".rstrip(": ")
         chosen = {key for keys in factors for key in keys}
         optional = {key for grid in sweep.grids for f in grid for key in f.keys if key.partition(".")[0] in chosen}
         plan = planner.plan(combinations(combine(sweep, list(factors.values()))), title, optional - chosen)
+        self.check_keys(planner, chosen)
         plan.warnings += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
         return plan, {"sweep": sweep.name, **sweep.texts} if sweep.name else {}
+
+    def check_keys(self, planner: Any, chosen: set[str]) -> None:
+        """`SweepError` for an option of sweeper or launcher that names a key which no trial has."""
+        from rdrop_exp.launch.errors import SweepError, suggestion
+
+        known = planner.compositions.option_names() | chosen
+        o, launcher_options = self.options, getattr(self.launcher, "options", None)
+        named = {"hydra.sweeper.seed_key": o.seed_key if o.seed_key != type(o)().seed_key else None}
+        named |= {"hydra.sweeper.name_key": o.name_key}
+        named |= {"hydra.launcher.accumulate_key": getattr(launcher_options, "accumulate_key", None)}
+        for option, key in [*named.items(), *(("hydra.sweeper.ignore", key) for key in o.ignore)]:
+            if key is not None and key not in known:
+                raise SweepError(f"{option}={key} must be an option of the trials{suggestion(key, known)}")
 
 
 def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:

@@ -138,12 +138,14 @@ def worker_slots(launcher: list[str]) -> list[Any]:
     import yaml  # type: ignore[import-untyped]
 
     from rdrop_exp.launch.devices import allocate
+    from rdrop_exp.launch.options import RunnerConf, checked
 
     given = {word.partition("=")[0].rpartition(".")[2]: yaml.safe_load(word.partition("=")[2]) for word in launcher}
     known = {key: given[key] for key in ("gpus", "per_gpu", "threads", "slots") if key in given}
     try:
-        return allocate(**known)
-    except (TypeError, ValueError) as error:
+        o = checked(RunnerConf, known)
+        return allocate(o.gpus, o.per_gpu, o.threads, o.slots)
+    except ValueError as error:
         raise OptionError(str(error)) from None
 
 

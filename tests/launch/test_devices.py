@@ -89,7 +89,7 @@ def test_cores_are_shared_by_threads_where_there_is_no_gpu():
     assert "CUDA_VISIBLE_DEVICES" not in environment
 
 
-@pytest.mark.parametrize("name", ["per_gpu", "threads", "slots"])
-def test_counts_below_one_are_refused_by_name(name):
-    with pytest.raises(ValueError, match=f"hydra.launcher.{name}=0 must be at least 1"):
-        allocate(gpus=0, **{name: 0})
+@pytest.mark.parametrize("gpus", ["abc", -1, 1.5, True, ["a"], {"a": 1}, "0,,1"])
+def test_what_is_no_gpu_is_refused(gpus):
+    with pytest.raises(ValueError, match=r"hydra.launcher.gpus=.*a number of GPUs, a list"):
+        allocate(gpus=gpus)

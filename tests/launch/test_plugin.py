@@ -62,6 +62,17 @@ def test_the_application_decides_the_defaults_of_options(tmp_path, installed):
         assert app.values(launcher) == ["demo", "demo"]
 
 
+def test_tab_completion_knows_the_named_sweeps(tmp_path, monkeypatch):
+    app = App(tmp_path, "return 1")
+    for name in ("demo", "deep", "other"):
+        app.sweep(name, "title: T")
+    monkeypatch.setenv("COMP_LINE", f"python {app.name}.py -m sweep=de")
+    assert python(f"{app.name}.py", "-sc", "query=bash", cwd=tmp_path, path=[ROOT]).stdout.split() == [
+        "sweep=deep",
+        "sweep=demo",
+    ]
+
+
 @pytest.mark.parametrize(
     ("statement", "allowed"),
     [
