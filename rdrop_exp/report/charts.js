@@ -63,7 +63,8 @@ const Charts = (() => {
     delete figure.dataset.stale;
     figure.dataset.key = caption;
     if (!before) figure.append(document.createElement("figcaption"), document.createElement("div"));
-    const [title, plot] = figure.children;
+    const title = figure.firstElementChild,
+      plot = figure.lastElementChild;
     title.textContent = caption;
     plot.className = "plot";
     plot.style.height = `${height}px`;

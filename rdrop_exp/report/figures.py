@@ -1,12 +1,13 @@
-"""What the page's figures show, as plain values: curves, and the means behind each swept option and each pair."""
+"""What the page's figures show, as plain values: curves, and results over each swept option and each pair."""
 
 from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
-from rdrop_exp.report.comparison import Comparison, Row
+from rdrop_exp.report.comparison import Comparison, Row, Summary
 from rdrop_exp.report.curves import over_seeds
 from rdrop_exp.report.groups import plain
+from rdrop_exp.report.statistics import t_interval
 from rdrop_exp.report.trial import Status
 
 CURVES = 200
@@ -16,6 +17,8 @@ ANALYSES = tuple(
     for name in ("direction_variance", "direction_error", "gradient_norm", "model_distance", "inconsistency", "ece")
 )
 """Metrics of trials with `analysis.every`."""
+LOG_SCALE = 30
+"""Ratio of the largest to the smallest value from which a numeric option has a logarithmic axis."""
 PAIRS = 24
 """Heat-maps that the page holds."""
 
@@ -38,37 +41,44 @@ def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
     return kept
 
 
-def marginals(comparison: Comparison) -> list[dict[str, Any]]:
-    """For each swept option, a line a regularizer: validation at each value, averaged over the other options.
+def trends(comparison: Comparison) -> list[dict[str, Any]]:
+    """For each swept option, a line a regularizer: at each value, the group that is best on validation among its own.
 
-    The mean of the groups' means, each group counting once; and the groups themselves as points.
+    A point is that group's mean on `comparison.measure`, its 95 % t interval over seeds, and the seeds.
     """
-    charts = []
+    charts, ranked = [], comparison.ranked
     for name, short in comparison.setting.swept.items():
-        lines = []
-        for regularizer, rows in _by_regularizer(comparison, (name,)).items():
-            at: dict[Any, list[Row]] = defaultdict(list)
-            for row in rows:
-                at[_key(row.group.swept[name])].append(row)
-            values = sorted(at, key=_order)
-            points = [(value, row) for value in values for row in at[value]]
-            lines.append({
-                "regularizer": regularizer,
-                "x": [plain(v) for v in values],
-                "y": [_mean([row.val.mean for row in at[v]]) for v in values],
-                "points": [{"x": plain(v), "y": row.val.mean, "group": row.label} for v, row in points],
-            })  # fmt: skip
-        every = {_key(row.group.swept[name]) for row in comparison.ranked if name in row.group.swept}
-        if lines:
-            charts.append({"option": short, "values": [plain(v) for v in sorted(every, key=_order)], "lines": lines})
+        lines: list[dict[str, Any]] = []
+        every: set[Any] = set()
+        for regularizer, rows in _by_regularizer(ranked, (name,)).items():
+            best: dict[Any, Row] = {}
+            for row in rows:  # in the order of validation
+                best.setdefault(_key(row.group.swept[name]), row)
+            values = sorted(best, key=_order)
+            points = [_point(value, best[value], comparison.measure) for value in values]
+            lines.append({"regularizer": regularizer, "points": [point for point in points if point["seeds"]]})
+            every |= best.keys()
+        if len(every) > 1:
+            numbers = [v for v in every if isinstance(v, int | float) and not isinstance(v, bool)]
+            numeric = len(numbers) == len(every)
+            log = numeric and min(numbers) > 0 and max(numbers) >= LOG_SCALE * min(numbers)
+            shown = [plain(v) for v in sorted(every, key=_order)]
+            charts.append({"option": short, "values": shown, "numeric": numeric, "log": log, "lines": lines})
     return charts
+
+
+def _point(value: Any, row: Row, measure: str) -> dict[str, Any]:
+    summary: Summary = getattr(row, measure)
+    values = [summary.values[seed] for seed in sorted(summary.values)]
+    low, high = t_interval(values) or (None, None)
+    return {"x": plain(value), "group": row.label, "mean": summary.mean, "low": low, "high": high, "seeds": values}
 
 
 def pairs(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
     """For each regularizer and pair of its swept options, a matrix of validation means; and how many did not fit."""
-    charts = []
+    charts, ranked = [], comparison.ranked
     for one, two in combinations(comparison.setting.swept, 2):
-        for regularizer, rows in _by_regularizer(comparison, (one, two)).items():
+        for regularizer, rows in _by_regularizer(ranked, (one, two)).items():
             cells: dict[tuple[Any, Any], list[float | None]] = defaultdict(list)
             for row in rows:
                 cells[_key(row.group.swept[one]), _key(row.group.swept[two])].append(row.val.mean)
@@ -87,10 +97,10 @@ def pairs(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
     return charts[:PAIRS], max(0, len(charts) - PAIRS)
 
 
-def _by_regularizer(comparison: Comparison, names: tuple[str, ...]) -> dict[str, list[Row]]:
-    """Ranked rows whose regularizer sweeps all of the options."""
+def _by_regularizer(ranked: list[Row], names: tuple[str, ...]) -> dict[str, list[Row]]:
+    """Rows whose regularizer sweeps all of the options."""
     rows: dict[str, list[Row]] = defaultdict(list)
-    for row in comparison.ranked:
+    for row in ranked:
         if all(name in row.group.swept for name in names):
             rows[row.group.regularizer].append(row)
     return rows

@@ -1,71 +1,65 @@
 /* The page around table and figures: conclusions, theme, address, and updates while a sweep runs. */
+const quiet = (...parts) => make("p", { className: "quiet" }, ...parts);
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 function words() {
   const { data } = state,
     several = data.comparisons.length > 1;
   $("#created").textContent = data.created + (document.body.dataset.watch > 0 ? " · updates automatically" : "");
+  $("#title").textContent = data.title || "Trials";
+  $("#question").textContent = data.question;
+  $("#question").hidden = !data.question;
   $("#status").textContent = data.status ? `Trials: ${data.status}.` : "";
-  $("#conclusions").replaceChildren(
-    ...data.comparisons.flatMap((c, i) =>
-      [
-        several
-          ? make(
-              "button",
-              {
-                type: "button",
-                className: "choose",
-                "aria-pressed": String(i === state.setting),
-                onclick: () => {
-                  choosing(i);
-                  remember();
-                },
-              },
-              c.setting,
-            )
-          : null,
-        make(
-          "p",
-          { className: i === state.setting ? "conclusion" : "conclusion other" },
-          ...marked(c.conclusion[0]),
-          c.conclusion[1] ? make("span", {}, ...marked(` ${c.conclusion[1]}`)) : null,
-        ),
-      ].filter(Boolean),
-    ),
-  );
-  if (!data.comparisons.length)
-    $("#conclusions").replaceChildren(
-      make(
-        "p",
-        { className: "conclusion" },
-        data.status ? `No trial could be read: ${data.status}.` : "No trials yet.",
-      ),
-      ...data.notes.map((note) => make("p", { className: "quiet" }, ...marked(note))),
-    );
-  const list = data.problems.map((p) =>
+  const choice = (c, i) =>
     make(
-      "tr",
-      {},
-      make("td", {}, p.status + (p.progress ? ` at ${Math.round(100 * p.progress)} %` : "")),
-      make("td", {}, p.name),
-      make("td", {}, p.error || "Stopped. Run the same command to resume."),
-    ),
+      "button",
+      {
+        type: "button",
+        className: "choose",
+        "aria-pressed": String(i === state.setting),
+        onclick: () => {
+          choosing(i);
+          remember();
+        },
+      },
+      c.setting,
+    );
+  const text = (c, i) =>
+    make(
+      "p",
+      { className: i === state.setting ? "conclusion" : "conclusion other" },
+      ...marked(c.conclusion[0]),
+      c.conclusion[1] ? make("span", {}, ...marked(` ${c.conclusion[1]}`)) : null,
+    );
+  const warning = (c) => c.warnings.map((one) => make("p", { className: "warning" }, "Warning: ", ...marked(one)));
+  const nothing = data.status ? `No trial could be read: ${data.status}.` : "No trials yet.";
+  $("#conclusions").replaceChildren(
+    ...(data.comparisons.length
+      ? data.comparisons.flatMap((c, i) => [...(several ? [choice(c, i)] : []), text(c, i), ...warning(c)])
+      : [make("p", { className: "conclusion" }, nothing), ...data.notes.map((note) => quiet(...marked(note)))]),
   );
-  const head = make(
-    "tr",
-    {},
-    ...["status", "trial", "reason"].map((title) => make("th", { scope: "col", className: "words" }, title)),
+  failures(data);
+}
+
+function failures({ problems, problems_more: more }) {
+  const place = (p) => p.status + (p.progress ? ` at ${Math.round(100 * p.progress)} %` : "");
+  const reason = (p) => p.error || "Stopped. Run the same command to resume.";
+  const rows = problems.map((p) =>
+    make("tr", {}, ...[place(p), p.name, reason(p)].map((cell) => make("td", {}, cell))),
   );
+  const names = ["status", "trial", "reason"].map((title) => make("th", { scope: "col", className: "words" }, title));
+  const head = make("thead", {}, make("tr", {}, ...names));
+  $("#failures").hidden = !problems.length;
   $("#failures > div").replaceChildren(
-    list.length
-      ? make("table", {}, make("thead", {}, head), make("tbody", {}, ...list))
-      : make("p", { className: "quiet" }, "None."),
-    data.problems_more ? make("p", { className: "quiet" }, `${data.problems_more} more are listed by --json.`) : "",
+    make("table", {}, head, make("tbody", {}, ...rows)),
+    more ? quiet(`${more} more are listed by --json.`) : "",
   );
 }
 
 function reproduce() {
-  const home = $("#reproduce > div"),
-    parts = [];
-  for (const { command, trials } of current().commands) {
+  const parts = [],
+    { commands, rows } = current();
+  for (const { command, trials } of commands) {
     const code = make("code", {}, command);
     const copy = make(
       "button",
@@ -84,37 +78,36 @@ function reproduce() {
       },
       "Copy",
     );
+    parts.push(quiet(`${counted(trials, "trial")} `, copy), make("pre", {}, code));
+  }
+  const covered = commands.reduce((sum, { trials }) => sum + trials, 0);
+  if (covered < rows.reduce((sum, row) => sum + row.finished, 0)) {
     parts.push(
-      make("p", { className: "quiet" }, `${trials} trial${trials > 1 ? "s" : ""} `, copy),
-      make("pre", {}, code),
+      quiet("Shown: the best group and the baseline. Every trial’s command is in its result.json and in --json."),
     );
   }
-  const covered = current().commands.reduce((sum, { trials }) => sum + trials, 0),
-    finished = current().rows.reduce((sum, row) => sum + row.finished, 0);
-  if (covered < finished)
-    parts.push(
-      make(
-        "p",
-        { className: "quiet" },
-        "Shown: the best group and the baseline. Every trial’s command is in its result.json and in --json.",
-      ),
-    );
   for (const { trials, ...versions } of state.data.versions) {
-    parts.push(
-      make(
-        "p",
-        { className: "quiet" },
-        `${Object.entries(versions)
-          .map(([name, version]) => `${name} ${version}`)
-          .join(" · ")} (${trials} trials)`,
-      ),
-    );
+    const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+    parts.push(quiet(`${names.join(" · ")} (${counted(trials, "trial")})`));
   }
-  const devices = Object.entries(state.data.devices)
-    .map(([device, count]) => `${device} (${count} trials)`)
-    .join(", ");
-  if (devices) parts.push(make("p", { className: "quiet" }, `Devices: ${devices}`));
-  home.replaceChildren(...parts);
+  const devices = Object.entries(state.data.devices).map(
+    ([device, count]) => `${device} (${counted(count, "trial")})`,
+  );
+  if (devices.length) parts.push(quiet(`Devices: ${devices.join(", ")}`));
+  $("#reproduce").hidden = !parts.length;
+  $("#reproduce > div").replaceChildren(...parts);
+}
+
+/** Links to the W&B runs of each group, where its trials say their addresses. */
+function runs() {
+  const rows = current().rows.filter((row) => row.wandb.length);
+  const link = ([seed, href]) => make("a", { href, rel: "noopener noreferrer" }, `seed ${seed}`);
+  $("#runs").hidden = !rows.length;
+  $("#runs > ul").replaceChildren(
+    ...rows.map((row) =>
+      make("li", {}, `${row.group}: `, ...row.wandb.flatMap((one, i) => (i ? [", ", link(one)] : [link(one)]))),
+    ),
+  );
 }
 
 function contents() {
@@ -131,8 +124,9 @@ function show() {
   if (current()) {
     if (!state.touched) choose();
     table();
-    figures();
     reproduce();
+    runs();
+    figures();
   } else
     document.querySelectorAll("main > section:not(#failures)").forEach((part) => {
       part.hidden = true;
@@ -196,6 +190,9 @@ $("#theme").onclick = () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   named();
   if (current()) figures();
+});
+narrow.addEventListener("change", () => {
+  if (current()) table();
 });
 $("#filter").oninput = table;
 $("#all-rows").onclick = () => {

@@ -2,13 +2,13 @@
 
 import html
 import json
-import re
 import time
 from collections import Counter
 from importlib.resources import files
 from typing import Any
 
 import rdrop_exp.report.figures as figures
+from rdrop_exp.report.commands import commands
 from rdrop_exp.report.comparison import Comparison, Report
 from rdrop_exp.report.conclusion import sentences, status_line
 from rdrop_exp.report.export import finite, records
@@ -17,9 +17,10 @@ from rdrop_exp.report.table import as_markdown, duration
 from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status
 
-SCRIPTS = ("charts.js", "plots.js", "state.js", "table.js", "figures.js", "page.js")
-COMMANDS = 20
-_SEED = re.compile(r" seed=(-?\d+)(?=\s|$)")
+SCRIPTS = (
+    "charts.js", "state.js", "lines.js", "options.js", "effects.js", "figures.js", "downloads.js", "table.js",
+    "page.js",
+)  # fmt: skip
 PROBLEMS = 500
 """Trials that the page lists one by one."""
 
@@ -30,9 +31,8 @@ def build_page(report: Report, watch: float = 0.0, data: str = "") -> str:
     `data`: the report's payload as JSON, where it is at hand.
     """
     here = files("rdrop_exp.report")
-    title = ", ".join(report.experiments) or "trials"
     texts = {
-        "title": html.escape(title),
+        "title": html.escape(report.title or "Trials"),
         "connect": "'self'" if watch else "'none'",
         "watch": f"{watch:g}",
         "css": (here / "page.css").read_text(encoding="utf-8"),
@@ -63,11 +63,12 @@ def payload(report: Report) -> dict[str, Any]:
     ]
     versions = Counter(tuple(sorted(t.versions.items())) for t in report.trials if t.versions)
     return {
-        "title": ", ".join(report.experiments),
+        "title": report.title,
+        "question": report.question,
         "created": time.strftime("%Y-%m-%d %H:%M"),
         "status": status_line(report),
         "notes": report.notes,
-        "comparisons": [_comparison(comparison) for comparison in report.comparisons],
+        "comparisons": [_comparison(comparison, report) for comparison in report.comparisons],
         "problems": [
             {"name": printable(t.folder.name), "status": t.status, "error": t.error, "progress": t.progress}
             for t in problems[:PROBLEMS]
@@ -78,16 +79,18 @@ def payload(report: Report) -> dict[str, Any]:
     }
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    rows, ranked, metric = [], {id(row) for row in comparison.ranked}, comparison.metric
-    for row, values in zip(comparison.rows, records(comparison), strict=True):
+def _comparison(comparison: Comparison, report: Report) -> dict[str, Any]:
+    rows, metric = [], comparison.metric
+    ranked, tied = {id(row) for row in comparison.ranked}, {id(row) for row in comparison.tied}
+    for index, (row, values) in enumerate(zip(comparison.rows, records(comparison), strict=True)):
         swept = {
             short: plain(row.group.swept[n]) for n, short in comparison.setting.swept.items() if n in row.group.swept
         }
-        took = duration(row.seconds.mean) if row.seconds.mean is not None else ""
-        rows.append(values | {"options": swept, "ranked": id(row) in ranked, "time": took})
+        took = duration(row.training_seconds.mean) if row.training_seconds.mean is not None else ""
+        runs = [(trial.seed, trial.wandb) for trial in row.group.trials if trial.wandb]
+        shown = {"index": index, "options": swept, "ranked": id(row) in ranked, "tied": id(row) in tied}
+        rows.append(values | shown | {"time": took, "wandb": runs})
     heat, left_out = figures.pairs(comparison)
-    best = comparison.best
     return {
         "setting": comparison.setting.label,
         "conclusion": sentences(comparison),
@@ -97,37 +100,13 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         },
         "measure": comparison.measure,
         "baseline": comparison.rows.index(comparison.baseline),
-        "best": comparison.rows.index(best) if best else None,
         "notes": comparison.notes,
+        "warnings": comparison.warnings,
         "rows": rows,
         "curves": figures.curves(comparison),
         "curves_kept": figures.CURVES,
-        "marginals": figures.marginals(comparison),
+        "trends": figures.trends(comparison),
         "pairs": heat,
         "pairs_more": left_out,
-        "commands": _commands(comparison),
+        "commands": commands(comparison, report.sweeps),
     }  # fmt: skip
-
-
-def _commands(comparison: Comparison) -> list[dict[str, Any]]:
-    """The commands that make these trials again, one for all seeds; of many, those of best group and baseline."""
-    finished = [(row, trial) for row in comparison.rows for trial in row.group.having(Status.FINISHED) if trial.command]
-    commands = _over_seeds([trial.command for _, trial in finished])
-    if len(commands) > COMMANDS:
-        shown = [row for row in (comparison.best, comparison.baseline) if row]
-        commands = _over_seeds([trial.command for row, trial in finished if any(row is one for one in shown)])
-    return [{"command": command, "trials": count} for command, count in commands.items()][:COMMANDS]
-
-
-def _over_seeds(commands: list[str]) -> dict[str, int]:
-    """Commands that differ only by `seed=0`, `seed=1` become one sweep over `seed=0,1`; and the trials of each."""
-    alike: dict[str, list[str]] = {}
-    for command in commands:
-        seed = _SEED.search(command)
-        alike.setdefault(_SEED.sub(" seed=\0", command, count=1), []).append(seed[1] if seed else "")
-    joined = {}
-    for command, seeds in alike.items():
-        different = sorted(set(seeds), key=lambda seed: (len(seed), seed))
-        sweep = command.replace("rdrop-exp ", "rdrop-exp -m ", 1) if len(different) > 1 else command
-        joined[sweep.replace("\0", ",".join(different))] = len(seeds)
-    return joined

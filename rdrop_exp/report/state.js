@@ -1,7 +1,8 @@
 /* What the page shows and how it writes it; page.py joins these files into one function. */
 const SLOTS = 6,
   ROWS = 50,
-  PARALLEL = 200;
+  PARALLEL = 200,
+  FOREST = 100;
 const $ = (selector, home = document) => home.querySelector(selector);
 const fetched = $("#data").textContent;
 const state = {
@@ -29,5 +30,10 @@ function make(tag, properties = {}, ...children) {
 const marked = (text) => text.split("`").map((piece, i) => (i % 2 ? make("code", {}, piece) : piece));
 const minus = (text) => text.replace("-", "−");
 const fixed = (value, digits = current().metric.digits) => (value === null ? "" : minus(value.toFixed(digits)));
+/** `+0.97 [0.45, 1.48]`. */
+const intervalText = (row) =>
+  signed(row.difference) +
+  (row.difference_low === null ? "" : ` [${fixed(row.difference_low)}, ${fixed(row.difference_high)}]`);
+const narrow = matchMedia("(max-width: 40rem)");
 const signed = (value) => (value === null ? "" : (value > 0 ? "+" : "") + fixed(value));
 const unit = () => (current().metric.percent ? " %" : "");

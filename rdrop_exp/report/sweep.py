@@ -12,6 +12,7 @@ from rdrop_exp.runs.folder import read_yaml
 class Sweep:
     """Texts of a sweep, empty where it has none; `command` runs it again."""
 
+    folder: Path
     title: str = ""
     question: str = ""
     baseline: str = ""
@@ -36,6 +37,7 @@ def _read(folder: Path) -> Sweep | None:
     name = texts.get("sweep", "")
     renamed = f" name={folder.name}" if folder.name != texts.get("name", name) else ""
     return Sweep(
+        folder=folder,
         title=texts.get("title", "") or name,
         question=texts.get("answers", ""),
         baseline=texts.get("baseline", "").rpartition("=")[2],

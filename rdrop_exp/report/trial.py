@@ -127,7 +127,7 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
         seconds=_number(result.get("seconds")),
         images_per_second=speed or _number(result.get("images_per_second")),
         command=one_line(result.get("command")),
-        wandb=one_line(result.get("wandb")),
+        wandb=_address(result.get("wandb")),
         device=one_line(result.get("device")),
         versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
         written=written,
@@ -211,6 +211,11 @@ def _is_locked(folder: str) -> bool | None:
         return is_locked(folder)
     except (ImportError, OSError):  # a system without such locks, a folder that may only be read
         return None
+
+
+def _address(value: Any) -> str:
+    """A web address; empty for whatever else a link must not lead to."""
+    return value if isinstance(value, str) and re.fullmatch(r"https?://[!-~]+", value) else ""
 
 
 def _number(value: Any) -> float | None:

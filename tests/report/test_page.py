@@ -1,5 +1,6 @@
 """The page's data: figures by hand, one whole file, nothing that could break out of it or reach outside."""
 
+import itertools
 import json
 import random
 import re
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from rdrop_exp.report import curves, figures, write_page
+from rdrop_exp.report.commands import join
 from rdrop_exp.report.compare import make_report
 from rdrop_exp.report.comparison import Comparison
 from rdrop_exp.report.export import as_csv, as_json
@@ -100,17 +102,41 @@ def test_long_curves_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
     assert np.allclose(rate, expected, atol=2e-3)
 
 
-def test_marginals_by_hand(tmp_path: Path) -> None:
-    values = {(0.1, 0.5): 0.90, (0.1, 1.0): 0.92, (0.3, 0.5): 0.94, (0.3, 1.0): 0.90}
-    for (rate, alpha), value in values.items():
-        write_trial(tmp_path, RDROP | {"dropout": rate, "alpha": alpha}, 0, value)
+def test_trends_by_hand(tmp_path: Path) -> None:
+    """At each rate the alpha that is best on validation is judged on test."""
+    values = {(0.1, 0.5): (0.90, 0.99), (0.1, 1.0): (0.92, 0.91), (0.3, 0.5): (0.94, 0.93), (0.3, 1.0): (0.90, 0.80)}
+    for (rate, alpha), (val, test) in values.items():
+        for seed in range(3):
+            write_trial(tmp_path, RDROP | {"dropout": rate, "alpha": alpha}, seed, test + seed / 100, val)
     write_trial(tmp_path, NONE, 0, 0.91)
-    charts = {chart["option"]: chart for chart in figures.marginals(comparison(tmp_path))}
+    charts = {chart["option"]: chart for chart in figures.trends(comparison(tmp_path))}
     assert charts.keys() == {"dropout", "alpha"}
+    assert (charts["alpha"]["numeric"], charts["alpha"]["log"], charts["alpha"]["values"]) == (
+        True,
+        False,
+        ["0.5", "1"],
+    )
     (line,) = charts["dropout"]["lines"]
-    assert (line["regularizer"], line["x"], line["y"]) == ("rdrop", ["0.1", "0.3"], pytest.approx([91.0, 92.0]))
-    assert charts["alpha"]["lines"][0]["y"] == pytest.approx([92.0, 91.0])
-    assert len(line["points"]) == 4
+    first, second = line["points"]
+    assert (line["regularizer"], first["x"], second["x"]) == ("rdrop", "0.1", "0.3")
+    assert (first["group"], second["group"]) == ("rdrop dropout=0.1 alpha=1", "rdrop dropout=0.3 alpha=0.5")
+    assert first["seeds"] == pytest.approx([91.0, 92.0, 93.0])
+    assert (first["mean"], first["low"], first["high"]) == pytest.approx(
+        (92.0, 92 - 4.3027 / 3**0.5, 92 + 4.3027 / 3**0.5), abs=1e-3
+    )
+
+
+def test_words_have_a_category_axis_and_wide_ranges_a_logarithmic_one(tmp_path: Path) -> None:
+    for sites in ("default", "all"):
+        for alpha in (0.1, 1.0, 10.0):
+            write_trial(
+                tmp_path,
+                RDROP | {"alpha": alpha, "when": "always" if sites == "all" else "early", "cutoff_epoch": 5},
+                0,
+            )
+    charts = {chart["option"]: chart for chart in figures.trends(comparison(tmp_path))}
+    assert (charts["alpha"]["numeric"], charts["alpha"]["log"]) == (True, True)
+    assert not charts["when"]["numeric"]
 
 
 def test_the_matrix_of_two_rates_falls_out(tmp_path: Path) -> None:
@@ -141,7 +167,7 @@ def test_one_rate_swept_is_no_pair_with_itself(tmp_path: Path) -> None:
         write_trial(tmp_path, RDROP | {"dropout": rate}, 0, 0.9)
     sweep = comparison(tmp_path)
     assert figures.pairs(sweep) == ([], 0)
-    assert [chart["option"] for chart in figures.marginals(sweep)] == ["dropout"]
+    assert [chart["option"] for chart in figures.trends(sweep)] == ["dropout"]
 
 
 def test_the_page_is_whole_and_reaches_nowhere(tmp_path: Path) -> None:
@@ -198,13 +224,44 @@ def test_commands_join_the_seeds(tmp_path: Path) -> None:
     }
 
 
+def test_a_grid_is_one_command(tmp_path: Path) -> None:
+    for alpha in (0.5, 2.0, 10.0):
+        for seed in range(2):
+            command = f"rdrop-exp regularizer=rdrop regularizer.alpha={alpha:g} 'model.args={{a: [1, 2]}}' seed={seed}"
+            write_trial(tmp_path, RDROP | {"alpha": alpha}, seed, result={"command": command})
+    assert commands_of(tmp_path) == {
+        "rdrop-exp -m regularizer=rdrop regularizer.alpha=0.5,2,10 'model.args={a: [1, 2]}' seed=0,1": 6
+    }
+
+
+def test_what_is_no_grid_is_a_union_of_grids(tmp_path: Path) -> None:
+    commands = [f"rdrop-exp a={a} b={b} seed={s}" for a, b in ((1, 1), (1, 2), (2, 1)) for s in (0, 1)]
+    joined = join(commands)
+    assert sum(count for _, count in joined) == 6
+    covered = []
+    for command, _ in joined:
+        keys, values = zip(*(word.split("=") for word in command.split()[2:]), strict=True)
+        assert keys == ("a", "b", "seed")
+        covered += list(itertools.product(*(value.split(",") for value in values)))
+    assert sorted(covered) == sorted(tuple(c.replace("=", " ").split()[2::2]) for c in commands)
+
+
+def test_a_named_sweep_is_its_own_command(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_trial(tmp_path, NONE, seed, result={"command": f"rdrop-exp regularizer=none seed={seed} name=demo"})
+    (tmp_path / "demo" / "sweep.yaml").write_text("sweep: demo\ntitle: T\n")
+    assert commands_of(tmp_path) == {"rdrop-exp -m sweep=demo": 2}
+    (tmp_path / "demo").rename(tmp_path / "again")
+    assert commands_of(tmp_path) == {"rdrop-exp -m sweep=demo name=again": 2}
+
+
 def test_of_many_commands_those_of_best_and_baseline_are_shown(tmp_path: Path) -> None:
     for i in range(30):
-        own = {"command": f"rdrop-exp regularizer=rdrop regularizer.alpha={1 + i}"}
+        own = {"command": f"rdrop-exp regularizer=rdrop regularizer.alpha={1 + i} x{i}=1"}
         write_trial(tmp_path, RDROP | {"alpha": 1.0 + i}, 0, 0.9 + i / 1000, result=own)
     write_trial(tmp_path, NONE, 0, 0.8, result={"command": "rdrop-exp regularizer=none"})
     assert commands_of(tmp_path) == {
-        "rdrop-exp regularizer=rdrop regularizer.alpha=30": 1,
+        "rdrop-exp regularizer=rdrop regularizer.alpha=30 x29=1": 1,
         "rdrop-exp regularizer=none": 1,
     }
 
