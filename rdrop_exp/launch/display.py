@@ -17,6 +17,7 @@ from rich.text import Text
 
 from rdrop_exp.launch.eta import duration
 from rdrop_exp.launch.events import EventKind, Snapshot, TrialEvent, WorkerRow
+from rdrop_exp.launch.output import tolerating_full_disk
 from rdrop_exp.launch.sweep_plan import Job
 
 REFRESH = 1.0  # seconds between redraws
@@ -50,7 +51,8 @@ class Display:
 
     # -- events -----------------------------------------------------------------------------------------------------
     def line(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        with tolerating_full_disk():
+            self.console.print(text, markup=False)
 
     def show_event(self, event: TrialEvent) -> None:
         name = event.job.trial.name
@@ -107,7 +109,8 @@ class Display:
 
     def print_ranking(self) -> None:
         if len(self.names) > 1 and self.scores:
-            self.console.print(self.ranking())
+            with tolerating_full_disk():
+                self.console.print(self.ranking())
 
     def overall(self, now: Snapshot) -> RenderableType:
         row = Table.grid(padding=(0, 2))

@@ -37,6 +37,7 @@ class RunnerLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Every job's return, in order, failed ones too; exits with 128 + signal where it was stopped by one."""
         from rdrop_exp.launch.devices import allocate
+        from rdrop_exp.launch.output import say
         from rdrop_exp.launch.summary import summary
         from rdrop_exp.launch.sweep_plan import SweepPlan
 
@@ -45,16 +46,16 @@ class RunnerLauncher(Launcher):
         slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots)
         jobs = enumerate(job_overrides, initial_job_idx)
         plan = self.plan or SweepPlan([self.foreign_job(list(words), index) for index, words in jobs])
-        print(summary(plan, len(slots), every=o.dry_run), flush=True)
+        say(summary(plan, len(slots), every=o.dry_run))
         if o.dry_run:
             return []
         runner = self.run(plan, slots)
         queue = runner.queue
         for job, reason in queue.failures:
-            print(f"failed: {job.trial.name}: {reason}\n  log: {os.path.join(job.trial.folder, 'log.txt')}", flush=True)
+            say(f"failed: {job.trial.name}: {reason}\n  log: {os.path.join(job.trial.folder, 'log.txt')}")
         if runner.signals and queue.unfinished:
             left = f"{queue.unfinished} of {len(queue.jobs)} trials left"
-            print(f"Stopped and saved, {left}. Run the same command to resume.", flush=True)
+            say(f"Stopped and saved, {left}. Run the same command to resume.")
             raise SystemExit(128 + runner.signals[0])
         if hook is None:
             runner.display.print_ranking()

@@ -30,8 +30,9 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[bool]:
     try:
         acquired = _acquire(descriptor)
         if acquired:
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # on a full disk it locks all the same
+                os.truncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
         yield acquired
     finally:
         if descriptor in _descriptors:

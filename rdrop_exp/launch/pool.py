@@ -125,7 +125,7 @@ class Pool:
         reason = assignment.ending or message["reason"]
         assignment.ending = assignment.ending or "failed"  # such a worker ends by itself
         assignment.kill_at = min(assignment.kill_at, time.monotonic() + self.options.grace)
-        if message.get("memory") and message["accumulate"]:
+        if message.get("memory") and message.get("accumulate"):
             key, doubled = self.options.accumulate_key, 2 * int(message["accumulate"])
             job.overrides = [o for o in job.overrides if o.lstrip("+").partition("=")[0] != key] + [f"{key}={doubled}"]
             reason = f"{reason} (with {key}={message['accumulate']})"

@@ -27,7 +27,7 @@ class Worker:
         """Start it; `setup` is the file of `write_setup`."""
         ours, theirs = socket.socketpair()
         self.slot = slot
-        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        self.output = unnamed_file()
         code = CODE.format(path=sys.path, arguments=f"{theirs.fileno()}, {os.getpid()}, {setup.fileno()}")
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, f"rdrop-worker-{slot.index}"],
@@ -100,13 +100,20 @@ class Worker:
         return f"process killed by {signal.Signals(-code).name}{hint}"
 
 
+def unnamed_file() -> IO[bytes]:
+    """A file that nothing has to delete: in memory if the system can, or else in the temporary folder."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("rdrop"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 def write_setup(context: Any, task: Any, master: Any, accumulate_key: str | None) -> IO[bytes]:
     """An unnamed file with what every worker needs to run Hydra jobs; it goes when the last process closes it."""
     import cloudpickle
     from hydra.core.singleton import Singleton
 
     state = {"context": context, "task": task, "master": master, "singletons": Singleton.get_state()}
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the runner
+    file = unnamed_file()
     pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": cloudpickle.dumps(state)}, file)
     file.flush()
     return file

@@ -102,6 +102,17 @@ def last_row(folder: str | Path) -> dict[str, Any]:
     return row if isinstance(row, dict) else {}
 
 
+def last_log_line(folder: str | Path) -> str:
+    """The last line that this attempt at the trial has printed to log.txt; empty if there is none."""
+    try:
+        with open(Path(folder) / "log.txt", "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines and not lines[-1].startswith("# ") else ""
+
+
 def value_of(result: dict[str, Any]) -> Any:
     """A finished trial as a job's return value: what its task returned, or else its metrics."""
     return result.get("value", result.get("metrics"))

@@ -1,5 +1,6 @@
 """The state of a sweep's trials: waiting, with another runner, finished, failed. Knows nothing of processes."""
 
+import contextlib
 import pickle
 import time
 from collections import Counter
@@ -60,14 +61,24 @@ class TrialQueue:
         self.waiting.sort(key=lambda job: (self.attempts[job.index], -(self.estimate.of(job.trial) or job.trial.work)))
         while self.waiting:
             job = self.waiting.pop(0)
+            self.start_times[job.index] = time.time()
             if self.has_finished(job):
                 self.finished_unreported(job, EventKind.FINISHED_ELSEWHERE)
-            elif job.protocol and is_locked(job.trial.folder):
+                continue
+            locked = self.is_locked(job)
+            if locked:
                 self.elsewhere.append(job)
-            else:
-                self.start_times[job.index] = time.time()
+            elif locked is not None:
                 return job
         return None
+
+    def is_locked(self, job: Job) -> bool | None:
+        """Whether another process runs the trial; None, and a failure, for a folder that cannot be used."""
+        try:
+            return job.protocol and is_locked(job.trial.folder)
+        except OSError as error:
+            self.failed(job, f"its folder cannot be used: {error.strerror}: {error.filename}", final=True)
+            return None
 
     def put_back(self, job: Job) -> None:
         """A trial that could not be started after all."""
@@ -82,16 +93,17 @@ class TrialQueue:
             if self.has_finished(job):
                 self.elsewhere.remove(job)
                 self.finished_unreported(job, EventKind.FINISHED_ELSEWHERE)
-            elif not is_locked(job.trial.folder):
+            elif not (locked := self.is_locked(job)):
                 self.elsewhere.remove(job)
-                self.waiting.append(job)
+                self.waiting += [job] if locked is not None else []
 
     def returned(self, job: Job, blob: bytes | None, seconds: float) -> None:
         """A task has returned; the protocol says whether its trial is finished."""
         if job.protocol and not finished(job.trial.folder):
-            if is_locked(job.trial.folder):
+            locked = self.is_locked(job)
+            if locked:
                 self.elsewhere.append(job)
-            else:
+            elif locked is not None:
                 self.failed(job, "its task returned without a finished result.json")
             return
         result = unpickled(blob) or JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
@@ -124,7 +136,8 @@ class TrialQueue:
         if job.protocol and written(job.trial.folder) < self.start_times[job.index]:  # the task itself wrote none
             trial = job.trial
             about = {"identity": trial.identity, "name": trial.name, "status": Status.FAILED, "error": reason}
-            write_result(trial.folder, about)
+            with contextlib.suppress(OSError):  # a full disk, or no folder: the terminal says it
+                write_result(trial.folder, about)
         self.events.append(TrialEvent(EventKind.FAILED, job, reason))
 
 

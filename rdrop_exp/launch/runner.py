@@ -9,13 +9,13 @@ from typing import IO
 
 from rdrop_exp.launch.devices import Slot
 from rdrop_exp.launch.display import Display
-from rdrop_exp.launch.eta import remaining
+from rdrop_exp.launch.eta import Estimate, remaining
 from rdrop_exp.launch.events import EventKind, Snapshot, WorkerRow
 from rdrop_exp.launch.options import RunnerConf
 from rdrop_exp.launch.pool import AttemptResult, Pool
-from rdrop_exp.launch.protocol import last_row
+from rdrop_exp.launch.protocol import last_log_line, last_row
 from rdrop_exp.launch.queue import TrialQueue
-from rdrop_exp.launch.sweep_plan import SweepPlan
+from rdrop_exp.launch.sweep_plan import Job, SweepPlan
 from rdrop_exp.launch.worker import MessageKind
 
 
@@ -28,6 +28,8 @@ class Runner:
         self.display = Display(plan.jobs, options.metric, options.lower_is_better, options.columns)
         self.pool = Pool(slots, options, setup, self.display.line)
         self.signals: list[int] = []
+        self.share_at_start: dict[int, float] = {}
+        """By job: share of its work that was to do when it was started."""
 
     @property
     def stopping(self) -> bool:
@@ -39,12 +41,18 @@ class Runner:
         with self.collect_signals(), self.display.live():
             try:
                 while self.queue.unfinished and not self.stopping:
-                    self.pool.assign(lambda: bool(self.queue.waiting), self.queue.next)
+                    self.pool.assign(lambda: bool(self.queue.waiting), self.next_job)
                     self.step()
                     self.queue.check_elsewhere()
                 self.wind_down()
             finally:
                 self.pool.close()
+
+    def next_job(self) -> Job | None:
+        job = self.queue.next()
+        if job is not None:
+            self.share_at_start[job.index] = remaining(job)
+        return job
 
     def step(self) -> None:
         """Wait a moment for the workers, settle what has ended, and show it."""
@@ -103,11 +111,23 @@ class Runner:
                 rows.append(WorkerRow(str(slot), memory=memory))
                 continue
             metrics = last_row(job.trial.folder) if job.protocol else {}
-            seconds = now - assignment.since
-            rows.append(WorkerRow(str(slot), job.trial.name, metrics=metrics, memory=memory, seconds=seconds))
+            line = last_log_line(job.trial.folder).removeprefix(f"{job.trial.name}: ")
+            stage = line if assignment.worker.ready and line else "starting"
+            rows.append(WorkerRow(str(slot), job.trial.name, stage, metrics, memory, now - assignment.since))
         return Snapshot(rows, len(self.queue.elsewhere), self.seconds_left())
 
     def seconds_left(self) -> float | None:
         """Expected seconds until all is done; None: unknown."""
         jobs = [*(a.job for a in self.pool.running if a.job), *self.queue.waiting]
-        return self.queue.estimate.total([(job.trial, remaining(job)) for job in jobs], len(self.pool.slots))
+        estimate = self.queue.estimate if self.queue.estimate.work else self.extrapolate()
+        return estimate.total([(job.trial, remaining(job)) for job in jobs], len(self.pool.slots))
+
+    def extrapolate(self) -> Estimate:
+        """An estimate before any trial has finished: from the progress of those that run."""
+        estimate = Estimate()
+        for assignment in self.pool.running:
+            assert assignment.job is not None
+            share = self.share_at_start[assignment.job.index] - remaining(assignment.job)
+            if share > 0:
+                estimate.add(assignment.job.trial, (time.monotonic() - assignment.since) / share)
+        return estimate

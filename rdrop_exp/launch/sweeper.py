@@ -42,6 +42,7 @@ class UnionSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Plan and launch; exits with code 1 after a list of what failed, `SweepError` for what cannot be planned."""
         from rdrop_exp.launch.grids import listing
+        from rdrop_exp.launch.output import say
         from rdrop_exp.launch.summary import summary
 
         assert self.launcher is not None
@@ -52,7 +53,7 @@ class UnionSweeper(Sweeper):
         if hasattr(self.launcher, "plan"):
             self.launcher.plan = plan
         else:
-            print(summary(plan, workers=0, every=False), flush=True)
+            say(summary(plan, workers=0, every=False))
         if not getattr(getattr(self.launcher, "options", None), "dry_run", False):
             write_sweep(plan, content)
         results = self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
@@ -111,9 +112,14 @@ def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:
 
 def write_sweep(plan: "SweepPlan", content: dict[str, str]) -> None:
     """Leave what the sweep asks and compares beside its trials, as sweep.yaml, for reports."""
+    from rdrop_exp.launch.output import say
+
     for folder in {Path(job.trial.folder).parent for job in plan.jobs} if content else ():
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.create(content), folder / "sweep.yaml")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(OmegaConf.create(content), folder / "sweep.yaml")
+        except OSError as error:  # the trials say whether they can run all the same
+            say(f"Warning: {folder / 'sweep.yaml'} could not be written: {error.strerror}")
 
 
 def report_failures(results: Sequence[JobReturn], labels: list[str]) -> None:
@@ -121,14 +127,15 @@ def report_failures(results: Sequence[JobReturn], labels: list[str]) -> None:
     import sys
 
     from rdrop_exp.launch.hydra_private import returned_or_raised
+    from rdrop_exp.launch.output import say
 
     failed = [(r, label) for r, label in zip(results, labels, strict=False) if r.status == JobStatus.FAILED]
     for result, label in failed:
         error = returned_or_raised(result)
         if not getattr(error, "reported", False):  # the launcher `runner` has printed it already
-            print(f"failed: {label}: {type(error).__name__}: {error}", file=sys.stderr)
+            say(f"failed: {label}: {type(error).__name__}: {error}", sys.stderr)
     if failed:
         not_run = sum(r.status == JobStatus.UNKNOWN for r in results)
         rest = f", {not_run} did not run" if not_run else ""
-        print(f"{len(failed)} of {len(labels)} trials failed{rest}", file=sys.stderr, flush=True)
+        say(f"{len(failed)} of {len(labels)} trials failed{rest}", sys.stderr)
         raise SystemExit(1)

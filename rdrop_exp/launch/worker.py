@@ -57,8 +57,11 @@ def main(descriptor: int, runner: int, setup: int) -> None:
             index, overrides, log = connection.recv()
         except EOFError:
             return
-        with output_to(log):
-            message = run(state, index, overrides, common["accumulate_key"])
+        try:
+            with output_to(log):
+                message = run(state, index, overrides, common["accumulate_key"])
+        except OSError as error:
+            message = {"kind": MessageKind.RAISED, "reason": f"its log cannot be written: {error.strerror}: {log}"}
         with contextlib.suppress(BrokenPipeError):
             connection.send(message)
         if message["kind"] != MessageKind.RETURNED:
@@ -72,9 +75,9 @@ def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key:
 
     from rdrop_exp.launch.hydra_private import returned_or_raised
 
-    print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {' '.join(overrides)}")
     details: dict[str, Any] = {}
     try:
+        print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {' '.join(overrides)}")
         config = state["context"].config_loader.load_sweep_config(state["master"], overrides)
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(index), index
@@ -95,7 +98,8 @@ def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key:
         return {"kind": MessageKind.STOPPED, "reason": f"the task ended the process with code {code}"}
     except Exception as raised:
         error = raised
-    traceback.print_exception(error)
+    with contextlib.suppress(OSError):  # a full disk
+        traceback.print_exception(error)
     words = f"{type(error).__name__}: {error}"
     memory = any(sign in words.lower() for sign in OUT_OF_MEMORY)
     option = bool(getattr(error, "option_error", False))
@@ -130,8 +134,9 @@ def output_to(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a full disk
+                stream.flush()
         for original, standard in zip(originals, (1, 2), strict=True):
             os.dup2(original, standard)
             os.close(original)

@@ -141,7 +141,7 @@ def worker_slots(launcher: list[str]) -> list[Any]:
     from rdrop_exp.launch.options import RunnerConf, checked
 
     given = {word.partition("=")[0].rpartition(".")[2]: yaml.safe_load(word.partition("=")[2]) for word in launcher}
-    known = {key: given[key] for key in ("gpus", "per_gpu", "threads", "slots") if key in given}
+    known: dict[str, Any] = {key: given[key] for key in ("gpus", "per_gpu", "threads", "slots") if key in given}
     try:
         o = checked(RunnerConf, known)
         return allocate(o.gpus, o.per_gpu, o.threads, o.slots)

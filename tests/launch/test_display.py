@@ -64,6 +64,13 @@ def test_a_terminal_shows_progress_workers_ranking_and_failures():
     assert "failed: digits-b-s1: ValueError: [red]no[/red]" in shown.text()
 
 
+def test_before_the_first_row_there_is_what_the_trial_does():
+    shown = Shown(terminal=True)
+    with shown.display.live():
+        shown.display.refresh(lambda: Snapshot([WorkerRow("slot 0", "digits-a-s0", stage="reading 4,000 images [x]")]))
+    assert any("digits-a-s0" in line and "reading 4,000 images [x]" in line for line in shown.text().splitlines())
+
+
 def test_without_a_terminal_there_are_lines():
     shown = Shown(terminal=False)
     shown.event(EventKind.FINISHED_EARLIER, 0, result={"metrics": {"val/accuracy": 0.91234}})

@@ -1,15 +1,20 @@
 """The runner: trials on slots, isolated from each other, tried again, skipped where finished, stopped without loss."""
 
+import errno
 import io
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from rdrop_exp.launch.protocol import last_row
+from tests.conftest import ROOT
 from tests.launch.foreign import CONFIG, App
 
 TRIES = """
@@ -298,6 +303,57 @@ def test_a_worker_that_cannot_start_ends_the_sweep_with_its_words(tmp_path):
     assert done.code == 1
     assert "workers cannot start: " in done.err
     assert "invalid literal for int() with base 10: 'odd'" in done.err
+
+
+def test_a_folder_that_cannot_be_used_fails_alone_and_a_damaged_result_is_run_again(tmp_path):
+    app = App(tmp_path, "return cfg.x")
+    names = ["fine", "file", "claim", "result", "log", "list", "number"]
+    words = [f"x={','.join(names)}", "hydra.launcher.retries=0"]
+    assert app.run(*words).code == 0
+    folders = {result["value"]: tmp_path / "out" / name for name, result in app.results().items()}
+    for name in names:
+        shutil.rmtree(folders[name])
+    folders["file"].write_text("in the way")
+    for name, entry in {"claim": "claim", "result": "result.json", "log": "log.txt"}.items():
+        (folders[name] / entry).mkdir(parents=True)
+    for name, damaged in {"list": "[]", "number": "3"}.items():
+        folders[name].mkdir()
+        (folders[name] / "result.json").write_text(damaged)
+    done = app.run(*words)
+    assert done.code == 1
+    assert "4 of 7 trials failed" in done.err
+    for name in ("file", "claim", "result", "log"):
+        assert f"failed: x={name}: " in done.out
+    assert f"failed: x=file: its folder cannot be used: Not a directory: {folders['file']}/claim" in done.out
+    finished = ("fine", "list", "number")
+    assert [json.loads((folders[name] / "result.json").read_text())["value"] for name in finished] == list(finished)
+
+
+def test_a_full_disk_does_not_end_the_runner(tmp_path, monkeypatch):
+    from rdrop_exp.launch import queue, sweeper
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(queue, "write_result", full)
+    monkeypatch.setattr(sweeper.OmegaConf, "save", full)
+    app = App(tmp_path, "if cfg.x == 1:\n    raise ValueError('no')\nreturn cfg.x")
+    app.sweep("demo", "title: T\ngrids: [{overrides: {x: [1, 2, 3]}}]")
+    done = app.run("hydra.sweeper.sweep=demo", "hydra.launcher.retries=0")
+    assert done.code == 1
+    assert "sweep.yaml could not be written: No space left" in done.out
+    assert "failed: x=1: ValueError: no" in done.out
+    assert sorted(app.values()) == [2, 3]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_terminal_that_takes_nothing_does_not_end_the_runner(tmp_path):
+    app = App(tmp_path, "return cfg.x")
+    command = [sys.executable, f"{app.name}.py", "-m", "x=1,2,3", "hydra.launcher.slots=1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        subprocess.run(command, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.DEVNULL)
+    assert sorted(app.values()) == [1, 2, 3]
 
 
 def test_a_full_gpu_is_waited_for(monkeypatch):
