@@ -29,6 +29,8 @@ SMALL = 128 * 128
 """Pixels up to which an image is decoded in full: that takes about as long as opening it."""
 EDGE = 4096
 """Bytes at the start and at the end of a file that are read of larger ones."""
+DECODE_ALL = 100_000_000
+"""Bytes of all files up to which each is decoded in full, in a second or two."""
 BLOCK = 64
 VERSION = 1
 
@@ -49,7 +51,7 @@ class Checked:
 def check_files(options: Dataset, progress: Progress | None = None) -> Checked:
     """List the files of an image_folder or image_csv and check that each can be read, as `dataset.broken` decides.
 
-    The beginning and end of each file are read, and small images decoded. The outcome is cached by the fingerprint.
+    Small images are decoded, of larger ones the start and end are read. The outcome is cached by the fingerprint.
     """
     reader, listing = decoder(options), list_files(options)
     data = fingerprint(options, listing)
@@ -105,11 +107,12 @@ def _examine_all(items: list[Item], reader: Decoder, progress: Progress) -> dict
     """`broken`: name → what is wrong; `copies`: names of equal files."""
     broken: dict[str, str] = {}
     alike: dict[bytes, list[Item]] = defaultdict(list)
+    thorough = sum(os.path.getsize(item.path) for item in items if os.path.isfile(item.path)) <= DECODE_ALL
     blocks = [items[i : i + BLOCK] for i in range(0, len(items), BLOCK)]
     done = 0
     with ThreadPoolExecutor(THREADS) as pool:
         for block, results in zip(
-            blocks, pool.map(lambda b: [_examine(i.path, reader) for i in b], blocks), strict=True
+            blocks, pool.map(lambda b: [_examine(i.path, reader, thorough) for i in b], blocks), strict=True
         ):
             for item, (problem, edges) in zip(block, results, strict=True):
                 if problem:
@@ -125,7 +128,7 @@ def _examine_all(items: list[Item], reader: Decoder, progress: Progress) -> dict
     return {"broken": broken, "copies": [names for names in copies.values() if len(names) > 1]}
 
 
-def _examine(path: str, reader: Decoder) -> tuple[str, bytes]:
+def _examine(path: str, reader: Decoder, thorough: bool = True) -> tuple[str, bytes]:
     """What is wrong with the file (empty: nothing), and a hash of its size and edges."""
     try:
         with open(path, "rb") as file:
@@ -138,7 +141,8 @@ def _examine(path: str, reader: Decoder) -> tuple[str, bytes]:
             file.seek(0)
             with Image.open(file) as image:
                 reader.prepare(image)
-                if image.width * image.height <= SMALL or not _is_complete(image, head, head + tail, size):
+                small = thorough or image.width * image.height <= SMALL
+                if small or not _is_complete(image, head, head + tail, size):
                     image.load()
     except Exception as error:  # whatever Pillow's readers raise on malformed files
         return reason(error), b""

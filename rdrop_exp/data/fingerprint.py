@@ -3,7 +3,6 @@
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.data.files import USERS_FILES, list_files
@@ -32,9 +31,12 @@ def _quick(listing: Listing) -> str:
     with_times = sum(map(len, listing.items.values())) < MANY_FILES
     for part, items in listing.items.items():
         for path, *words in items:
-            status = os.stat(path)
-            time = status.st_mtime_ns if with_times else 0
-            digest.update(repr((part, *words, status.st_size, time)).encode(errors="surrogateescape"))
+            try:
+                status = os.stat(path)
+                size, time = status.st_size, status.st_mtime_ns if with_times else 0
+            except OSError:  # a link to nowhere, for example, which the check will name
+                size, time = -1, 0
+            digest.update(repr((part, *words, size, time)).encode())
     return digest.hexdigest()
 
 
@@ -43,10 +45,14 @@ def _content(listing: Listing) -> str:
     with ThreadPoolExecutor(THREADS) as pool:
         for part, items in listing.items.items():
             for (_, *words), content in zip(items, pool.map(hash_file, [item.path for item in items]), strict=True):
-                digest.update(repr((part, *words)).encode(errors="surrogateescape") + content)
+                digest.update(repr((part, *words)).encode() + content)
     return digest.hexdigest()
 
 
-def hash_file(path: str | Path) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+def hash_file(path: str) -> bytes:
+    """A hash of the file's bytes; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    except OSError:
+        return b""

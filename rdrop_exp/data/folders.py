@@ -104,7 +104,7 @@ def _class_folders(options: Dataset, folder: Path, ignored: Counter[str]) -> lis
     for label in _visible(folder):
         others: Counter[str] = Counter()
         before = len(items)
-        for directory, inner, files in os.walk(folder / label, followlinks=True):
+        for directory, inner, files in os.walk(folder / label, onerror=_refuse, followlinks=True):
             if _is_loop(directory):
                 inner.clear()
                 continue
@@ -125,6 +125,10 @@ def _class_folders(options: Dataset, folder: Path, ignored: Counter[str]) -> lis
             )
         ignored.update(others)
     return items
+
+
+def _refuse(error: OSError) -> None:
+    raise OptionError(f"cannot read folder {error.filename}: {error.strerror}")
 
 
 def _is_loop(directory: str) -> bool:

@@ -1,5 +1,6 @@
 """The image files of a data set, by set and class, before any of them is opened."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -72,9 +73,10 @@ def class_names(listing: Listing) -> list[str]:
     if len(trained) < 2:
         raise OptionError(f"a data set needs two classes, but every training image is of class {trained.pop()}")
     try:
-        return sorted(trained, key=lambda name: (float(name), name))
+        values = {name: float(name) for name in trained}
     except ValueError:
         return sorted(trained)
+    return sorted(trained, key=lambda name: (values[name], name) if math.isfinite(sum(values.values())) else name)
 
 
 def joined(groups: list[str], copies: list[list[int]]) -> list[int]:

@@ -1,7 +1,5 @@
 """Data sets as a table: one row per image with its file name and label, and perhaps its set and group."""
 
-import csv
-import io
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -10,14 +8,9 @@ from typing import NamedTuple
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.data.delimited import Row, plain, read_table
 from rdrop_exp.data.listing import COMMON_WORDS, Item, Listing, dataset_root, place, set_name
 from rdrop_exp.data.pixels import extensions
-
-DELIMITERS = (",", ";", "\t", "|")
-BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-
-Row = tuple[int, list[str]]
-"""Line number and values."""
 
 
 class Columns(NamedTuple):
@@ -34,7 +27,8 @@ def image_csv(options: Dataset) -> Listing:
     file = dataset_root(options) / options.csv
     if not file.is_file():
         raise OptionError(f"dataset.csv={options.csv}: file not found in {place(options)}")
-    columns, rows = _read(options, file)
+    wanted = (options.image_column, options.label_column)
+    columns, rows = read_table(file, f"dataset.csv={options.csv}", wanted)
     positions = _columns(options, columns, rows)
     entries = _entries(options, file.parent, positions, rows)
     items, repeated = _merge(options, entries)
@@ -92,49 +86,6 @@ def _merge(options: Dataset, entries: Iterable[tuple[int, str, Item]]) -> tuple[
     return items, repeated
 
 
-def _read(options: Dataset, file: Path) -> tuple[list[str], list[Row]]:
-    """Column names and rows, without surrounding blanks; `OptionError` for rows of another length."""
-    text = _decode(file)
-    delimiter = max(DELIMITERS, key=lambda d: _score(options, text, d))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows: list[Row] = []
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        for values in reader:
-            row = [value.strip() for value in values]
-            if not any(row):
-                continue
-            if len(row) < len(columns) or any(row[len(columns) :]):
-                raise OptionError(
-                    f"dataset.csv={options.csv}, line {reader.line_num}: {len(row)} values for {len(columns)} columns;"
-                    f" put a value that contains {delimiter!r} in quotes"
-                )
-            rows.append((reader.line_num, row))
-    except csv.Error as error:
-        raise OptionError(f"dataset.csv={options.csv}, line {reader.line_num}: {error}") from None
-    return columns, rows
-
-
-def _score(options: Dataset, text: str, delimiter: str) -> tuple[int, int]:
-    """How well a delimiter divides the header: columns that the options name, then columns at all."""
-    lines = io.StringIO(text, newline="")
-    columns = [_plain(name) for name in next(csv.reader(lines, delimiter=delimiter), [])]
-    return sum(_plain(name) in columns for name in (options.image_column, options.label_column)), len(columns)
-
-
-def _decode(file: Path) -> str:
-    raw = file.read_bytes()
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if raw.startswith(mark)), "utf-8")
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise OptionError(f"{file}, line {line}: not in UTF-8; save the table as UTF-8") from None
-    if "\0" in text:
-        raise OptionError(f"{file} is not a text in UTF-8; save the table as UTF-8")
-    return text
-
-
 def _columns(options: Dataset, columns: list[str], rows: list[Row]) -> Columns:
     image, label, group, split = (
         _position(options, option, columns)
@@ -158,16 +109,12 @@ def _position(options: Dataset, option: str, columns: list[str]) -> int | None:
     if not name and option in ("group_column", "split_column"):
         return None
     matches = [i for i, column in enumerate(columns) if column == name]
-    matches = matches or [i for i, column in enumerate(columns) if _plain(column) == _plain(name)]
+    matches = matches or [i for i, column in enumerate(columns) if plain(column) == plain(name)]
     if len(matches) > 1:
         raise OptionError(f"dataset.{option}={name}: {len(matches)} columns of {options.csv} have this name")
     if not matches and (option, name) != ("split_column", "split"):
         raise OptionError(f"dataset.{option}={name}: no such column in {options.csv}{nearest(name, columns)}")
     return matches[0] if matches else None
-
-
-def _plain(name: str) -> str:
-    return "".join(name.split()).casefold()
 
 
 class _Locator:

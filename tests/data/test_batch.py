@@ -1,17 +1,22 @@
 """Batches of tensors and of dictionaries, with and without a mask."""
 
+from typing import Any
+
 import torch
 
 from rdrop_exp.data.batch import Batch, items, split
 from rdrop_exp.train.evaluate import correct
 
 
-def test_split_parts_put_together_are_the_batch() -> None:
-    batch = Batch({"ids": torch.arange(10).view(5, 2)}, torch.arange(5), torch.tensor([1, 0, 1, 1, 0]).bool())  # type: ignore[arg-type]
+def test_micro_batches_partition_the_batch() -> None:
+    inputs: Any = {"ids": torch.arange(10).view(5, 2)}
+    mask = torch.tensor([1, 0, 1, 1, 0]).bool()
+    batch = Batch(inputs, torch.arange(5), mask)
     parts = split(batch, 2)
     assert [len(p.targets) for p in parts] == [3, 2]
-    assert torch.equal(torch.cat([p.inputs["ids"] for p in parts]), batch.inputs["ids"])  # type: ignore[call-overload]
-    assert torch.equal(torch.cat([p.mask for p in parts if p.mask is not None]), batch.mask)
+    part_inputs: list[Any] = [p.inputs for p in parts]
+    assert torch.equal(torch.cat([part["ids"] for part in part_inputs]), inputs["ids"])
+    assert torch.equal(torch.cat([p.mask for p in parts if p.mask is not None]), mask)
     assert sum(int(items(p)) for p in parts) == items(batch) == 3
 
 

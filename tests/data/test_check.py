@@ -26,13 +26,34 @@ def cut(path: Path, share: float = 0.6) -> None:
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "gif", "webp", "bmp", "tif", "tga", "ppm"])
 @pytest.mark.parametrize("size", [20, 200])
-def test_a_file_that_is_cut_off_is_named(tmp_path: Path, ending: str, size: int) -> None:
+def test_a_file_that_is_cut_off_is_named(
+    tmp_path: Path, ending: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "DECODE_ALL", 0)  # as of very many files
     folder(tmp_path, {"train/a": 4, "train/b": 4, "test/a": 1, "test/b": 1})
     photograph(tmp_path / "test" / "b" / f"x.{ending}", size=size)
     assert sizes(load(tmp_path))["test"] == 3
     cut(tmp_path / "test" / "b" / f"x.{ending}")
     with pytest.raises(OptionError, match=rf"cannot read 1 of 11 images, such as .*x\.{ending} .*dataset\.broken=skip"):
         load(tmp_path)
+
+
+def test_few_files_are_decoded_in_full(tmp_path: Path) -> None:
+    folder(tmp_path, {"a": 4, "b": 4})
+    photograph(tmp_path / "b" / "x.png")
+    content = bytearray((tmp_path / "b" / "x.png").read_bytes())
+    content[60_000] ^= 255  # the start and the end of the file are as before
+    (tmp_path / "b" / "x.png").write_bytes(content)
+    with pytest.raises(OptionError, match=r"cannot read 1 of 9 images, such as .*x\.png"):
+        load(tmp_path)
+
+
+def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
+    folder(tmp_path, {"a": 4, "b": 4})
+    (tmp_path / "b" / "link.png").symlink_to(tmp_path / "gone.png")
+    for kind in ("quick", "content"):
+        with pytest.raises(OptionError, match=r"cannot read 1 of 9 images, such as .*link\.png \(No such file"):
+            load(tmp_path, fingerprint=kind)
 
 
 def broken(root: Path) -> Path:
@@ -80,7 +101,7 @@ def test_the_outcome_is_cached_until_the_data_changes(tmp_path: Path, monkeypatc
     folder(tmp_path, {"a": 70, "b": 70})
     examined: list[str] = []
     examine = check._examine
-    monkeypatch.setattr(check, "_examine", lambda path, reader: examined.append(path) or examine(path, reader))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(check, "_examine", lambda path, *rest: examined.append(path) or examine(path, *rest))  # type: ignore[func-returns-value]
     progress: list[tuple[int, int]] = []
     o = options(name="image_folder", root=str(tmp_path))
     first = check_files(o, lambda done, total: progress.append((done, total)))
@@ -96,7 +117,7 @@ def test_the_outcome_is_cached_until_the_data_changes(tmp_path: Path, monkeypatc
 def test_a_file_that_can_be_read_again_is_no_longer_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path, {"a": 4, "b": 4})
     with monkeypatch.context() as patched:
-        patched.setattr(check, "_examine", lambda path, reader: ("Permission denied", b""))
+        patched.setattr(check, "_examine", lambda path, *rest: ("Permission denied", b""))
         with pytest.raises(OptionError, match=r"cannot read 8 of 8 .*Permission denied"):
             load(tmp_path)
     assert len(load(tmp_path).labels) == 8

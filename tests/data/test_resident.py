@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +23,18 @@ from rdrop_exp.data.batch import Batch, Data, Spec
 from rdrop_exp.data.load import load_data
 
 CPU = torch.device("cpu")
-EVERYTHING = {"crop": 1, "flip": True, "erase": 0.5, "mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1}
+EVERYTHING: dict[str, Any] = {
+    "crop": 1,
+    "flip": True,
+    "erase": 0.5,
+    "mixup": 0.4,
+    "cutmix": 1.0,
+    "label_smoothing": 0.1,
+}
 
 
-def load(batch_size: int = 64, seed: int = 0, **options: object) -> Data:
-    return load_data(Dataset(**options), batch_size=batch_size, seed=seed, device=CPU)  # type: ignore[arg-type]
+def load(batch_size: int = 64, seed: int = 0, **options: Any) -> Data:
+    return load_data(Dataset(**options), batch_size=batch_size, seed=seed, device=CPU)
 
 
 def same(first: Iterable[Batch], second: Iterable[Batch]) -> bool:
@@ -75,7 +83,7 @@ def test_given_mean_and_deviation_are_used() -> None:
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
 @pytest.mark.parametrize("start", [0, 1, 7, 20])
-def test_a_later_start_equals_skipping(options: dict[str, object], start: int) -> None:
+def test_a_later_start_equals_skipping(options: dict[str, Any], start: int) -> None:
     data = load(**options)
     assert data.steps_per_epoch == 20
     whole = list(data.train(3))
@@ -89,9 +97,9 @@ def test_augmentation_neither_reads_nor_changes_global_randomness() -> None:
     data = load(**EVERYTHING)
     first = list(data.train(0))
     torch.manual_seed(7), random.seed(7), np.random.seed(7)  # noqa: NPY002
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    before: Any = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     assert same(data.train(0), first)
-    after = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    after: Any = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     assert before[0] == after[0]
     assert (before[1][1] == after[1][1]).all()
     assert torch.equal(before[2], after[2])
@@ -141,7 +149,7 @@ def test_crop_and_flip_equal_a_slow_version() -> None:
 
 
 def test_training_images_are_evenly_drawn_crops_and_flips_of_the_originals() -> None:
-    options = {"mean": [0.0], "std": [1.0]}
+    options: dict[str, Any] = {"mean": [0.0], "std": [1.0]}
     plain, cropped = (
         torch.cat([b.inputs for b in load(**options, **o).train(0)]) for o in ({}, {"crop": 1, "flip": True})
     )
@@ -200,7 +208,7 @@ def test_erasing_sets_the_rectangle_to_the_mean_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     "options", [{"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.2}]
 )
-def test_mixed_images_and_targets_agree(options: dict[str, float]) -> None:
+def test_mixed_images_and_targets_agree(options: dict[str, Any]) -> None:
     smoothing = options.get("label_smoothing", 0.0)
     kinds = set()
     for plain, mixed in zip(load().train(0), load(**options).train(0), strict=True):
@@ -255,7 +263,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def from_folder(root: Path, batch_size: int = 4, **options: object) -> resident.Resident:
+def from_folder(root: Path, batch_size: int = 4, **options: Any) -> resident.Resident:
     data = load(batch_size, name="image_folder", root=str(root), **options)
     assert isinstance(data, resident.Resident)
     return data
@@ -375,7 +383,7 @@ def test_a_set_larger_than_memory_is_refused(pictures: Path) -> None:
         ({"std": [0.0]}, r"dataset\.std=\[0\.0\] must be greater than 0"),
     ],
 )
-def test_options_that_do_not_fit(options: dict[str, object], message: str) -> None:
+def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         load(**options)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,16 +22,16 @@ from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.load import load_data
 from rdrop_exp.data.stream import Streamed, posterize
 
-AUGMENTED = {"flip": True, "erase": 0.5, "rand_augment": "rand-m9-n3-mstd0.5-inc1", "color_jitter": 0.4}
+AUGMENTED: dict[str, Any] = {"flip": True, "erase": 0.5, "rand_augment": "rand-m9-n3-mstd0.5-inc1", "color_jitter": 0.4}
 # torch warns of more workers than cores; the tests ask for two wherever they run.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 
-def load(root: Path | None = None, batch_size: int = 8, seed: int = 0, **options: object) -> Streamed:
+def load(root: Path | None = None, batch_size: int = 8, seed: int = 0, **options: Any) -> Streamed:
     if root is not None:
         options = {"name": "image_folder", "root": str(root), "image_size": 16, **options}
     values = {"workers": 0, **options, "resident": False}
-    data = load_data(Dataset(**values), batch_size=batch_size, seed=seed, device=torch.device("cpu"))  # type: ignore[arg-type]
+    data = load_data(Dataset(**values), batch_size=batch_size, seed=seed, device=torch.device("cpu"))
     assert isinstance(data, Streamed)
     return data
 
@@ -128,10 +129,10 @@ def test_augmentation_neither_reads_nor_changes_global_randomness(pictures: Path
     data = load(pictures, mixup=1.0, **AUGMENTED)
     first = list(data.train(0))
     torch.manual_seed(7), random.seed(7), np.random.seed(7)  # noqa: NPY002
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    before: Any = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     assert same(data.train(0), first)
     list(data.validation())
-    after = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    after: Any = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     assert before[0] == after[0]
     assert (before[1][1] == after[1][1]).all()
     assert torch.equal(before[2], after[2])
@@ -180,7 +181,9 @@ def test_grey_images_take_every_augmentation() -> None:
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "random"])
 def test_interpolation_and_scale_are_used(pictures: Path, interpolation: str) -> None:
     first = next(load(pictures, interpolation=interpolation).train(0))
-    others = [{"interpolation": i} for i in ("bilinear", "bicubic", "random") if i != interpolation]
+    others: list[dict[str, Any]] = [
+        {"interpolation": i} for i in ("bilinear", "bicubic", "random") if i != interpolation
+    ]
     for change in [*others, {"interpolation": interpolation, "scale": [0.9, 1.0]}]:
         assert not torch.equal(first.inputs, next(load(pictures, **change).train(0)).inputs)
 
@@ -214,7 +217,7 @@ def test_posterizing_to_0_bits_is_black() -> None:
         ({"mean": [0.5]}, r"dataset\.mean=\[0\.5\] must have 3 numbers"),
     ],
 )
-def test_options_that_do_not_fit(pictures: Path, options: dict[str, object], message: str) -> None:
+def test_options_that_do_not_fit(pictures: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         load(pictures, **options)
 

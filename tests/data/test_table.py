@@ -78,6 +78,19 @@ def test_delimiters_encodings_and_headers_of_any_case(tmp_path: Path, delimiter:
     assert source.counts["test"] == {"café": 2, "thé": 2}
 
 
+def test_the_first_line_of_excel_names_the_delimiter(tmp_path: Path) -> None:
+    rows = [f"{name};{'ab'[i % 2]}" for i, name in enumerate(images(tmp_path, 20))]
+    (tmp_path / "labels.csv").write_text("\r\n".join(["sep=;", "image;label", *rows]), newline="")
+    assert sizes(csv_set(tmp_path)) == {"train": 14, "validation": 2, "test": 4}
+    assert csv_set(tmp_path, split_seed=1).classes == 2
+
+
+@pytest.mark.parametrize("labels", [["1", "2", "nan"], ["-inf", "3", "inf"]])
+def test_labels_that_are_no_finite_numbers_have_an_order(tmp_path: Path, labels: list[str]) -> None:
+    table(tmp_path, [{"image": name, "label": labels[i % 3]} for i, name in enumerate(images(tmp_path, 30))])
+    assert list(csv_set(tmp_path).counts["train"]) == sorted(labels)
+
+
 def test_the_split_column_has_any_name(tmp_path: Path) -> None:
     usage = ["Training", "Training", "Testing"]
     rows = [{"image": name, "label": "ab"[i % 2], "Usage": usage[i % 3]} for i, name in enumerate(images(tmp_path, 18))]
@@ -197,12 +210,13 @@ def test_tables_that_cannot_be_used(tmp_path: Path, change: dict[str, str], mess
     [
         (
             "image,label\n0.png,caf\xe9\n".encode("latin-1"),
-            r"labels\.csv, line 2: .*save the table as UTF-8",
+            r"labels\.csv, line 2: .*save the table as CSV in UTF-8",
         ),
-        ("image,label\n0.png,a\n".encode("utf-16-le"), r"labels\.csv is not a text in UTF-8"),
+        ("image,label\n0.png,a\n".encode("utf-16-le"), r"labels\.csv is not a text; save the table as CSV in UTF-8"),
         (b"image,label\n0.png,a,b\n", r"line 2: 3 values for 2 columns; put .* in quotes"),
         (b"image,label,split\n0.png,a,train\n0.png,b\n", "line 3: 2 values for 3 columns"),
         (b"Image,IMAGE,label\n0.png,1,a", r"dataset\.image_column=image: 2 columns"),
+        (b'image,label\n"0.png,a\n', "line 2: unexpected end of data"),
         (b"", r"dataset\.image_column=image: no such column"),
     ],
 )
