@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -67,7 +68,7 @@ def second_look(root: Path) -> float:
     from rdrop_exp.report.compare import make_report
     from rdrop_exp.report.page import payload
 
-    known: dict = {}
+    known: dict[str, Any] = {}
     payload(make_report([root], known=known))
     begun = time.perf_counter()
     payload(make_report([root], known=known))

@@ -82,7 +82,7 @@ def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse
 
 def make_plain(way: str, model: str, args: dict[str, Any], size: int, o: argparse.Namespace) -> Callable[[], None]:
     """The same with timm's own noise, and R-Drop as two forwards."""
-    rates = dict(PLAIN[way])
+    rates: dict[str, Any] = dict(PLAIN[way])
     alpha = rates.pop("alpha", 0.0)
     resnet = model.startswith("resnet")
     args = args if resnet else args | {"img_size": size}

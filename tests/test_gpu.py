@@ -73,6 +73,7 @@ def test_a_trial(tmp_path, regularizer):
         "regularizer": regularizer,
     }
     result = trial.run(from_dict(merged(VIT, values)))
+    assert result is not None
     assert result["metrics"]["train/consistency"] > 0
 
 
@@ -84,8 +85,10 @@ def test_compiled_trials_train_as_eager_ones_do(tmp_path, mode, accumulate):
         "regularizer": {"when": "never"},
         "optimizer": {"accumulate": accumulate},
     }
-    found = []
+    losses = []
     for on in (False, True):
         switches = {"output_dir": str(tmp_path / str(on)), "compile": on, "compile_mode": mode}
-        found.append(trial.run(from_dict(merged(VIT, values, switches)))["metrics"]["train/loss"])
-    assert found[1] == pytest.approx(found[0], rel=1e-2)
+        result = trial.run(from_dict(merged(VIT, values, switches)))
+        assert result is not None
+        losses.append(result["metrics"]["train/loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)

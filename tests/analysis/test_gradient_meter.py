@@ -84,9 +84,10 @@ def test_streamed_data_give_the_same_whole_set_and_independent_batches() -> None
     counts = [len(batch.targets) for batch in minibatches.whole_set(o, resident, 100)]
     assert counts == [100, 100, 100]  # dataset.limit
     for augment in (True, False):
-        one, other = (list(minibatches.mini_batches(o, data, 2, 30, 5, augment)) for data in (resident, streamed))
-        assert [b.targets.tolist() for b in one] == [b.targets.tolist() for b in other]
-        assert len(one) == 2
+        drawn = [list(minibatches.mini_batches(o, data, 2, 30, 5, augment)) for data in (resident, streamed)]
+        targets = [[batch.targets.tolist() for batch in batches] for batches in drawn]
+        assert targets[0] == targets[1]
+        assert len(targets[0]) == 2
 
 
 def test_label_smoothing_is_part_of_the_loss_also_without_augmentation() -> None:

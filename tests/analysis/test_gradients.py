@@ -3,6 +3,7 @@
 import math
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def test_parallel_and_opposite_gradients(cosine: float) -> None:
 def test_streaming_equals_the_naive_forms(count: int, dtype: torch.dtype) -> None:
     g, full = table(count, 500)
     metrics = gradient_metrics(iter(g.to(dtype)), full.to(dtype), count)
-    same = {"rel": 1e-9, "abs": 1e-12} if dtype == torch.float64 else {"rel": 1e-4, "abs": 1e-6}
+    same: dict[str, Any] = {"rel": 1e-9, "abs": 1e-12} if dtype == torch.float64 else {"rel": 1e-4, "abs": 1e-6}
     pairs = [(1 - cosine(g[i], g[j])) / 2 for i in range(count) for j in range(i)]
     assert metrics.direction_variance.value == pytest.approx(sum(pairs) / len(pairs), **same)
     assert metrics.direction_error.value == pytest.approx(sum((1 - cosine(x, full)) / 2 for x in g) / count, **same)

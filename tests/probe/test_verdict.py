@@ -1,5 +1,7 @@
 """Every verdict, from constructed differences."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from rdrop_exp.probe.verdict import Effect, Regime, effects, judge, trend
@@ -29,7 +31,7 @@ UNCLEAR, SAME = [0.02, -0.01, 0.03], [0.01, 0.01, 0.01]
     ],
     ids=str,
 )
-def test_verdicts(differences: dict[float, list[float]], regime: Regime, parts: list[str]) -> None:
+def test_verdicts(differences: dict[float, Sequence[float]], regime: Regime, parts: list[str]) -> None:
     verdict = judge(effects(differences))
     assert verdict.regime == regime
     for part in parts:
