@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-slow test-faults test-hydra-next lint format docs bench clean
+.PHONY: help install demo test test-slow test-faults test-hydra-next lint format docs picture bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -45,6 +45,9 @@ format: install ## Fix style and formatting
 
 docs: install ## Regenerate docs/options.md from rdrop_exp/config/options.py
 	$(BIN)/python -m rdrop_exp.config.reference > docs/options.md
+
+picture: demo ## Draw docs/report.png from the demo's report (needs Chromium)
+	$(BIN)/python docs/picture.py outputs/demo docs/report.png
 
 bench: install ## Run every CPU benchmark (about an hour)
 	@for file in $(filter-out benchmarks/plain.py benchmarks/clock.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done

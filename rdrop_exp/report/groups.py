@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status, Trial
 
 AUGMENTATION = {
@@ -72,7 +73,7 @@ def flatten(options: dict[str, Any]) -> dict[str, Any]:
     # `null` means "the same rate in every pass"; spelled out, a sweep over two rates is a full matrix.
     if "regularizer.second_dropout" in flat and flat["regularizer.second_dropout"] is None:
         flat["regularizer.second_dropout"] = flat.get("regularizer.dropout")
-    return flat
+    return {printable(name): printable(v) if isinstance(v, str) else v for name, v in flat.items()}
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +135,8 @@ def _setting_labels(by_setting: list[list[Group]]) -> list[str]:
     labels = []
     for head in heads:
         model = (head.trials[0].options.get("model") or {}).get("label") or head.flat.get("model.name")
-        labels.append(f"{head.flat.get('dataset.name') or '?'} · {model or '?'}".replace("`", "'"))
+        label = f"{head.flat.get('dataset.name') or '?'} · {printable(str(model or '?'))}"
+        labels.append(label.replace("`", "'"))
     if len(set(labels)) < len(labels):
         names = [n for n in varying(heads) if _is_setting(n) and n not in ("dataset.name", "model.name")]
         short = short_names(set(names))

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
 
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.comparison import Report
@@ -31,7 +30,7 @@ class Live:
             if begun >= self._until:
                 try:
                     self._report = self._read()
-                except OptionError as error:  # no trial yet: the sweep has not begun
+                except (OptionError, OSError) as error:  # no trial yet: the sweep has not begun
                     self._report = Report(trials=[], comparisons=[], notes=[str(error)])
                 content = payload(self._report)
                 shown = repr({name: value for name, value in content.items() if name != "created"})
@@ -54,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = (self.headers.get("Host") or "").rsplit(":", 1)[0]
         routes = {"/": (self.live.html, "text/html"), "/data.json": (self.live.data, "application/json")}
-        route = routes.get(urlsplit(self.path).path)
+        route = routes.get(self.path.partition("?")[0])
         # A page of another site could have its own name lead here: only this machine's names are answered.
         if name not in ("127.0.0.1", "localhost", "[::1]"):
             self.send_error(403)

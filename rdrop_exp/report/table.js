@@ -5,7 +5,7 @@ const pValue = (p) => (p === null ? "" : p < 0.001 ? "<0.001" : p.toFixed(3));
 function verdict(row) {
   if (row.baseline) return "baseline";
   if (!row.seeds) return "not finished";
-  const more = row.more_seeds ? ` · ${row.more_seeds} more seed${row.more_seeds > 1 ? "s" : ""}` : "";
+  const more = row.more_seeds ? ` (+${row.more_seeds} seed${row.more_seeds > 1 ? "s" : ""})` : "";
   return make("span", { className: row.verdict.replaceAll(" ", "-") }, row.verdict + more);
 }
 function trainingTime(row) {
@@ -37,17 +37,17 @@ function columns() {
 
 function difference(row, reach) {
   if (row.difference === null) return "";
-  const x = (value) => 36 + 34 * Math.max(-1, Math.min(1, value / reach));
+  const x = (value) => 28 + 26 * Math.max(-1, Math.min(1, value / reach));
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const set = (element, properties) => {
     for (const [name, value] of Object.entries(properties)) element.setAttribute(name, value);
     return element;
   };
   const shape = (tag, properties) => svg.append(set(document.createElementNS(svg.namespaceURI, tag), properties));
-  set(svg, { width: 72, height: 14, "aria-hidden": "true" });
+  set(svg, { width: 56, height: 14, "aria-hidden": "true" });
   const ink = `var(--${inkOf(row)})`,
     middle = { y1: 7, y2: 7, stroke: ink, "stroke-width": 2 };
-  shape("line", { x1: 36, x2: 36, y1: 0, y2: 14, stroke: "var(--line)", "stroke-width": 1.5 });
+  shape("line", { x1: 28, x2: 28, y1: 0, y2: 14, stroke: "var(--line)", "stroke-width": 1.5 });
   if (row.difference_low !== null)
     shape("line", { ...middle, x1: x(row.difference_low), x2: x(row.difference_high) });
   shape("circle", { cx: x(row.difference), cy: 7, r: 3.5, fill: ink });

@@ -51,6 +51,21 @@ def test_failed_trials_say_why(tmp_path: Path) -> None:
     assert errors == ["the loss is not finite at step 120", "no reason given", "out of memory"]
 
 
+def test_a_failure_that_the_runner_wrote_down_is_no_damage(tmp_path: Path) -> None:
+    """As launch/queue.py writes it: without options, which are in trial.json or config.yaml, if anywhere."""
+    folder = write_trial(tmp_path, RDROP, 3, status="started")
+    early = tmp_path / "demo" / "digits-vit-none-s4-0123456789"
+    early.mkdir()
+    for path, identity in ((folder, folder.name[-10:]), (early, "0123456789")):
+        record = {"identity": identity, "name": path.name, "status": "failed", "error": "killed by signal 9"}
+        (path / "result.json").write_text(json.dumps(record))
+    one, two = sorted(by_status(tmp_path)["failed"], key=lambda trial: trial.group)
+    assert (one.error, one.group, one.identity) == ("killed by signal 9", "", "0123456789")
+    assert (two.error, two.seed, two.identity) == ("killed by signal 9", 3, folder.name[-10:])
+    assert two.options["regularizer"]["alpha"] == 0.5
+    assert len(two.group) == 10
+
+
 def test_running_or_stopped_by_age(tmp_path: Path) -> None:
     write_trial(tmp_path, RDROP, 0, status="started")
     old = write_trial(tmp_path, RDROP, 1, status="started")

@@ -1,5 +1,6 @@
 """Groups, rankings and differences: a hand-computed example, and everything that can be missing."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.compare import make_report
 from rdrop_exp.report.comparison import Comparison, Report, Verdict
 from rdrop_exp.report.conclusion import conclusion, conclusions, sentences, status_line
+from rdrop_exp.report.trial import usual_speed
 from tests.report.trials import EARLY, NONE, RDROP, write_trial
 
 # Test accuracies by seed. By hand, in points: rdrop − none = 1.2, 0.8, 0.9; early − none = 0.1, −0.1, 0.2.
@@ -351,3 +353,66 @@ def test_copies_are_said(example: Path) -> None:
     report = make_report([example, example])
     assert isinstance(report, Report)
     assert [re.search(r"\b9\b", note) is not None for note in report.notes] == [True]
+
+
+def test_a_tie_with_the_baseline_is_a_tie_that_it_wins(tmp_path: Path) -> None:
+    """`early_dropout` comes before `none` in the alphabet, and 0.7 + 0.2 is not 0.9."""
+    for regularizer, val in ((NONE, 0.9), (EARLY, 0.7 + 0.2), (RDROP, 0.8)):
+        for seed in range(3):
+            write_trial(tmp_path, regularizer, seed, test=0.9 + seed**2 / 1000, val=val)
+    comparison = only(tmp_path)
+    assert labels(comparison) == ["none", "early_dropout", "rdrop"]
+    assert [row.rank for row in comparison.rows] == [1, 1, 3]
+    assert comparison.best is comparison.baseline
+    first, _ = sentences(comparison)
+    assert re.search(r"[Tt]ied .*baseline `none` and `early_dropout`", first)
+
+
+def test_a_tie_of_two_others_names_no_best(tmp_path: Path) -> None:
+    for regularizer, val in ((NONE, 0.8), (EARLY, 0.9), (RDROP, 0.9)):
+        for seed in range(3):
+            gain = 0.01 + 0.001 * seed**2 if regularizer is RDROP else 0.001 * seed
+            write_trial(tmp_path, regularizer, seed, test=0.9 + gain, val=val)
+    comparison = only(tmp_path)
+    first, _ = sentences(comparison)
+    assert [row.label for row in comparison.tied] == ["early_dropout", "rdrop"]
+    assert re.search(r"[Tt]ied .*`early_dropout` \(test 0\.00 points, .*\) and `rdrop` \(test \+1\.07 points", first)
+
+
+def test_the_declared_baseline_is_taken_and_a_missing_one_is_a_warning(example: Path) -> None:
+    sweep = example / "demo" / "sweep.yaml"
+    sweep.write_text("sweep: demo\ntitle: Which one?\nanswers: Is it better?\nbaseline: regularizer=early_dropout\n")
+    report = make_report([example])
+    assert (report.title, report.question) == ("Which one?", "Is it better?")
+    assert report.comparisons[0].baseline.label == "early_dropout"
+    assert report.comparisons[0].warnings == []
+    assert only(example, baseline="rdrop").baseline.label == "rdrop"
+    sweep.write_text("sweep: demo\nbaseline: dropout\n")
+    comparison = only(example)
+    assert comparison.baseline.label == "none"
+    assert [re.search(r"`dropout`.* `none`", warning) is not None for warning in comparison.warnings] == [True]
+    sweep.write_text("sweep: [1\n")
+    report = make_report([example])
+    assert (report.title, report.comparisons[0].warnings) == ("demo", [])
+
+
+def test_costs_are_without_warm_up(tmp_path: Path) -> None:
+    """The first group of a sweep warms up, and one of its rows has a hiccup: equal work costs the same."""
+    for regularizer, slow in ((NONE, 1), (EARLY, 10)):
+        folder = write_trial(tmp_path, regularizer, 0, result={"steps": 100, "seconds": 60.0 * slow, "device": "cpu"})
+        speeds = [1000 / slow, 1000, 1000 / slow, *[1000] * 6]
+        rows = [{"step": 10 * i, "epoch": i, "images_per_second": speed} for i, speed in enumerate(speeds, 1)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    comparison = only(tmp_path)
+    assert [row.relative_cost for row in comparison.rows] == [pytest.approx(1.0)] * 2
+    assert [row.training_seconds.mean for row in comparison.rows] == [pytest.approx(100 * 128 / 1000)] * 2
+    assert sorted(row.seconds.mean or 0 for row in comparison.rows) == [60.0, 600.0]
+
+
+@pytest.mark.parametrize("count", [9, 300])
+def test_a_schedule_that_changes_the_speed_counts_in_full(tmp_path: Path, count: int) -> None:
+    folder = write_trial(tmp_path, RDROP, 0)
+    rows = [{"images_per_second": 500.0 if i <= 1 + (count - 1) * 2 // 3 else 1000.0} for i in range(1, count + 1)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # Two thirds of the images at 500 and one third at 1,000 a second: 600 on the whole.
+    assert usual_speed(str(folder)) == pytest.approx(600, rel=0.1)
