@@ -83,8 +83,6 @@ class Display:
     @contextmanager
     def live(self) -> Iterator[None]:
         """While this lasts, a terminal shows a live table; elsewhere there are lines only."""
-        if self.finished_earlier:
-            self.line(f"{self.finished_earlier} of {self.total} trials are already finished")
         if not self.console.is_terminal or self.finished_earlier == self.total:
             yield
             return

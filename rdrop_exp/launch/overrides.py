@@ -48,8 +48,8 @@ class Reader:
             texts = self._texts(line, override)
         except SweepError:
             raise
-        except HydraException as error:
-            raise SweepError(f"{line} cannot be parsed: {' '.join(str(error).split())}") from None
+        except HydraException:
+            raise SweepError(f"{line} cannot be parsed: check its commas, brackets and quotes") from None
         if not texts:
             raise SweepError(f"{line} has no values")
         return Factor((plain_key(line),), tuple((text,) for text in texts))

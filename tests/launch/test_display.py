@@ -51,7 +51,6 @@ def test_a_terminal_shows_progress_workers_ranking_and_failures():
     with shown.display.live():
         shown.display.refresh(lambda: Snapshot([busy, WorkerRow("slot 0")], elsewhere=2, seconds_left=90))
     lines = shown.text().splitlines()
-    assert "1 of 4 trials are already finished" in shown.text()
     assert "1/4 trials, 1 failed, 2 with another runner, about 90 s left" in shown.text()
     headings = next(line for line in lines if "MiB" in line)
     assert all(word in headings for word in ("epoch", "loss", "images/s"))
@@ -81,7 +80,6 @@ def test_without_a_terminal_there_are_lines():
         shown.event(EventKind.FINISHED_ELSEWHERE, 2)
         shown.event(EventKind.FAILED, 3, reason="ValueError: no")
     assert shown.text().splitlines() == [
-        "1 of 4 trials are already finished",
         "retrying digits-a-s1: it died",
         "[2/4] finished digits-a-s1  value 3  2.0 s",
         "[3/4] finished digits-b-s0  by another runner",

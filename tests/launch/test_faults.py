@@ -95,4 +95,5 @@ def test_forty_trials_survive_random_kills(tmp_path):
         assert not is_locked(folder)
     again = app.run(*words)
     assert again.code == 0
-    assert f"{TRIALS} finished, 0 to resume, 0 to run" in again.out
+    assert again.out.startswith(f"{TRIALS} trials ")
+    assert ": all finished" in again.out

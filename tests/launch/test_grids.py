@@ -61,7 +61,8 @@ def test_hydra_grammar(reader, line, values):
     ("line", "reason"),
     [
         ("a=interval(0,1)", "is an interval"),
-        ("a={b", "cannot be parsed"),
+        ("a={b", "a={b cannot be parsed: check"),
+        ("a=b,", "a=b, cannot be parsed: check"),
         ("optimizer=glob(x*)", "has no values"),
     ],
 )

@@ -115,7 +115,7 @@ def test_every_kind_of_trouble_is_isolated_told_and_run_again(tmp_path):
     assert done.code == 1
     again = {results_name: count - before[results_name] for results_name, count in tries(app).items()}
     assert sorted(again.values()) == [0] * 6 + [1, 1]
-    assert "2 of 4 trials are already finished" in done.out
+    assert "2 finished, 2 to run on 2 workers" in done.out
 
 
 def test_fail_fast_stops_at_the_first_failure(tmp_path):
