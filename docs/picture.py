@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rdrop_exp.report import write_page
 from tests.report.chromium import Chromium, find
 
-WIDTH, HEIGHT, MOST_BYTES = 1280, 1180, 300_000
+WIDTH, HEIGHT, MOST_BYTES = 1280, 1440, 300_000
 
 
 def draw(trials: Path, picture: Path) -> None:
