@@ -22,6 +22,7 @@ from rdrop_exp.data.files import list_files
 from rdrop_exp.data.fingerprint import THREADS, fingerprint, hash_file
 from rdrop_exp.data.listing import Item, Listing, place, shortened
 from rdrop_exp.data.pixels import Decoder, decoder, reason
+from rdrop_exp.data.size_check import check_sizes
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ EDGE = 4096
 DECODE_ALL = 100_000_000
 """Bytes of all files up to which each is decoded in full, in a second or two."""
 BLOCK = 64
-VERSION = 1
+VERSION = 2
 
 Progress = Callable[[int, int], None]
 """Called with the number of files that are done, and of all."""
@@ -67,6 +68,10 @@ def check_files(options: Dataset, progress: Progress | None = None) -> Checked:
             _store(path, outcome)
     if outcome["broken"]:
         listing = _without_broken(options, listing, outcome["broken"], len(items))
+    if options.resident and outcome["sizes"]:
+        paths = {item.name: item.path for item in items}
+        count = sum(map(len, listing.items.values()))
+        check_sizes(options, count, [(width, height, paths[name]) for width, height, name in outcome["sizes"]])
     return Checked(listing, data, outcome["copies"])
 
 
@@ -104,9 +109,10 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 
 def _examine_all(items: list[Item], reader: Decoder, progress: Progress) -> dict[str, Any]:
-    """`broken`: name → what is wrong; `copies`: names of equal files."""
+    """`broken`: name → what is wrong; `copies`: names of equal files; `sizes`: the first two sizes, with names."""
     broken: dict[str, str] = {}
     alike: dict[bytes, list[Item]] = defaultdict(list)
+    sizes: dict[tuple[int, int], str] = {}
     thorough = sum(os.path.getsize(item.path) for item in items if os.path.isfile(item.path)) <= DECODE_ALL
     blocks = [items[i : i + BLOCK] for i in range(0, len(items), BLOCK)]
     done = 0
@@ -114,22 +120,28 @@ def _examine_all(items: list[Item], reader: Decoder, progress: Progress) -> dict
         for block, results in zip(
             blocks, pool.map(lambda b: [_examine(i.path, reader, thorough) for i in b], blocks), strict=True
         ):
-            for item, (problem, edges) in zip(block, results, strict=True):
+            for item, (problem, edges, size) in zip(block, results, strict=True):
                 if problem:
                     broken[item.name] = problem
-                else:
-                    alike[edges].append(item)
+                    continue
+                alike[edges].append(item)
+                if len(sizes) < 2:
+                    sizes.setdefault(size, item.name)
             done += len(block)
             progress(done, len(items))
         copies: dict[bytes, list[str]] = defaultdict(list)
         same_edges = [item for group in alike.values() if len(group) > 1 for item in group]
         for item, content in zip(same_edges, pool.map(lambda item: hash_file(item.path), same_edges), strict=True):
             copies[content].append(item.name)
-    return {"broken": broken, "copies": [names for names in copies.values() if len(names) > 1]}
+    return {
+        "broken": broken,
+        "copies": [names for names in copies.values() if len(names) > 1],
+        "sizes": [(*size, name) for size, name in sizes.items()],
+    }
 
 
-def _examine(path: str, reader: Decoder, thorough: bool = True) -> tuple[str, bytes]:
-    """What is wrong with the file (empty: nothing), and a hash of its size and edges."""
+def _examine(path: str, reader: Decoder, thorough: bool = True) -> tuple[str, bytes, tuple[int, int]]:
+    """What is wrong with the file (empty: nothing), a hash of its length and edges, and its width and height."""
     try:
         with open(path, "rb") as file:
             head = file.read(EDGE)
@@ -137,16 +149,17 @@ def _examine(path: str, reader: Decoder, thorough: bool = True) -> tuple[str, by
             file.seek(max(len(head), size - EDGE))
             tail = file.read()
             if size == 0:
-                return "empty file", b""
+                return "empty file", b"", (0, 0)
             file.seek(0)
             with Image.open(file) as image:
                 reader.prepare(image)
+                shape = image.size
                 small = thorough or image.width * image.height <= SMALL
                 if small or not _is_complete(image, head, head + tail, size):
                     image.load()
     except Exception as error:  # whatever Pillow's readers raise on malformed files
-        return reason(error), b""
-    return "", hashlib.blake2b(head + tail + size.to_bytes(8, "little"), digest_size=16).digest()
+        return reason(error), b"", (0, 0)
+    return "", hashlib.blake2b(head + tail + size.to_bytes(8, "little"), digest_size=16).digest(), shape
 
 
 def _is_complete(image: Image.Image, head: bytes, end: bytes, size: int) -> bool:

@@ -1,7 +1,6 @@
 """The whole data set as one uint8 tensor on the device: decoded once, then indexed."""
 
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +16,7 @@ from rdrop_exp.data.augment import Augment, send, statistics
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.datasets import Source
 from rdrop_exp.data.sampler import EpochSampler
+from rdrop_exp.data.size_check import check_memory
 from rdrop_exp.hardware import cores
 
 BLOCK = 256
@@ -81,7 +81,7 @@ def _decode(source: Source, size: int | None) -> NDArray[np.uint8]:
         raise _no_size(source, 0, f"is {width}×{height} pixels")
     side = size or width
     shape = (len(source.labels), source.channels, side, side)
-    _check_memory(math.prod(shape))
+    check_memory(math.prod(shape))
     array = np.empty(shape, np.uint8)
 
     def fill(start: int) -> None:
@@ -103,15 +103,3 @@ def _no_size(source: Source, item: int, why: str) -> OptionError:
     return OptionError(
         f"dataset.image_size=null needs square images of one size, but {name} {why}: set dataset.image_size"
     )
-
-
-def _check_memory(needed: int) -> None:
-    try:
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # unknown on this system
-        return
-    if needed > available:
-        raise OptionError(
-            f"dataset.resident=true needs {needed / 1e9:.0f} GB for the images, but this machine has"
-            f" {available / 1e9:.0f} GB of memory: set dataset.resident=false or a smaller dataset.image_size"
-        )

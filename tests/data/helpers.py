@@ -15,7 +15,8 @@ def load(root: Path, name: str = "image_folder", **values: object) -> datasets.S
 
 
 def options(**values: object) -> Dataset:
-    return Dataset(**values)  # type: ignore[arg-type]
+    """Streamed unless the values say otherwise: images of different sizes are fine."""
+    return Dataset(**{"resident": False, **values})  # type: ignore[arg-type]
 
 
 def image(path: Path, colour: int, size: tuple[int, int] = (8, 8)) -> None:

@@ -117,7 +117,7 @@ def test_the_outcome_is_cached_until_the_data_changes(tmp_path: Path, monkeypatc
 def test_a_file_that_can_be_read_again_is_no_longer_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path, {"a": 4, "b": 4})
     with monkeypatch.context() as patched:
-        patched.setattr(check, "_examine", lambda path, *rest: ("Permission denied", b""))
+        patched.setattr(check, "_examine", lambda path, *rest: ("Permission denied", b"", (0, 0)))
         with pytest.raises(OptionError, match=r"cannot read 8 of 8 .*Permission denied"):
             load(tmp_path)
     assert len(load(tmp_path).labels) == 8
@@ -169,6 +169,22 @@ def test_images_that_differ_in_the_middle_are_no_copies(tmp_path: Path) -> None:
     (tmp_path / "b" / "again.bmp").write_bytes((tmp_path / "a" / "large0.bmp").read_bytes())
     found = check_files(options(name="image_folder", root=str(tmp_path))).copies
     assert found == [["a/large0.bmp", "b/again.bmp"]]
+
+
+@pytest.mark.parametrize(("size", "message"), [((9, 8), r"x\.png is 9×8"), ((9, 9), r"x\.png is 9×9 .*first is 8×8")])
+def test_sizes_for_a_resident_set_are_checked_without_decoding(
+    tmp_path: Path, size: tuple[int, int], message: str
+) -> None:
+    folder(tmp_path, {"a": 4, "b": 4})
+    assert preview(options(name="image_folder", root=str(tmp_path), resident=True)).fingerprint
+    image(tmp_path / "b" / "x.png", 100, size)
+    for _ in range(2):  # also from the cache
+        with pytest.raises(OptionError, match=rf"dataset\.image_size=null .*{message}.*set dataset\.image_size"):
+            preview(options(name="image_folder", root=str(tmp_path), resident=True))
+    for values in ({"resident": False}, {"resident": True, "image_size": 8}):
+        assert preview(options(name="image_folder", root=str(tmp_path), **values)).fingerprint
+    with pytest.raises(OptionError, match=r"dataset\.resident=true needs .* GB"):
+        preview(options(name="image_folder", root=str(tmp_path), resident=True, image_size=1_000_000))
 
 
 # -- without torch ----------------------------------------------------------------------------------------------------
