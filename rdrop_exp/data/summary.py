@@ -25,7 +25,7 @@ def class_counts(labels: NDArray[np.int64], sets: Sets, names: list[str]) -> dic
 
 def summarise(options: Dataset, names: list[str], sets: Sets, origins: dict[str, str]) -> str:
     """Such as `photos: 3 classes (cat, dog, owl), 312 train, 35 validation (10% of train), 80 test (folder test)`."""
-    title = options.name
+    title, plain, given = options.name, Dataset(), set(origins)
     if options.name in ("image_folder", "image_csv"):
         title = Path(options.root).expanduser().absolute().name
     kept = f" ({100 * options.fraction:.3g}% of it)" if options.fraction < 1 else ""
@@ -38,7 +38,11 @@ def summarise(options: Dataset, names: list[str], sets: Sets, origins: dict[str,
         f"{len(sets['train'])} train{kept}",
         *(f"{len(sets[part])} {part} ({origins[part]})" for part in ("validation", "test")),
     ]
-    return f"{title}: {', '.join(words)}"
+    unused = [
+        part for part in ("validation", "test") if part in given and getattr(options, part) != getattr(plain, part)
+    ]
+    notes = [f"ignored: dataset.{part} (the data has its own {part} set)" for part in unused]
+    return "; ".join([f"{title}: {', '.join(words)}", *notes])
 
 
 def copies_across(copies: list[list[int]], sets: Sets, given: set[str]) -> list[str]:

@@ -116,6 +116,13 @@ def test_train_beside_Val_is_a_validation_set(tmp_path: Path) -> None:
     assert "6 validation (folder Val), 4 test (20% of all)" in source.summary
 
 
+def test_a_share_that_has_no_use_is_noted(tmp_path: Path) -> None:
+    folder(tmp_path, {"train/a": 10, "train/b": 10, "test/a": 3, "test/b": 3})
+    source = load(tmp_path, test=0.3, validation=0.3)
+    assert sizes(source) == {"train": 14, "validation": 6, "test": 6}
+    assert "6 validation (30% of train), 6 test (folder test); ignored: dataset.test (" in source.summary
+
+
 def test_a_split_inside_a_folder_of_its_own_name(tmp_path: Path) -> None:
     folder(tmp_path, {"training_set/training_set/a": 8, "training_set/training_set/b": 8})
     folder(tmp_path, {"test_set/test_set/a": 3, "test_set/test_set/b": 3})
