@@ -18,6 +18,7 @@ from rich.text import Text
 from rdrop_exp.launch.eta import duration
 from rdrop_exp.launch.events import EventKind, Snapshot, TrialEvent, WorkerRow
 from rdrop_exp.launch.output import tolerating_full_disk
+from rdrop_exp.launch.protocol import as_number
 from rdrop_exp.launch.sweep_plan import Job
 
 REFRESH = 1.0  # seconds between redraws
@@ -126,13 +127,13 @@ class Display:
         table.add_column("trial", no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column("done", justify="right", no_wrap=True, overflow="ellipsis", max_width=24)
         for heading in (*self.columns, "MiB", "time"):
-            table.add_column(heading, justify="right")
+            table.add_column(Text(heading), justify="right")
         for row in rows:
-            share = row.metrics.get("progress")
+            share = as_number(row.metrics.get("progress"))
             table.add_row(
                 row.slot.removeprefix("slot "),
                 Text(row.trial or "idle"),
-                Text(f"{share:.0%}" if isinstance(share, int | float) else row.stage),
+                Text(row.stage if share is None else f"{share:.0%}"),
                 *(number(row.metrics.get(key)) for key in self.columns.values()),
                 "" if row.memory is None else f"{row.memory:,}",
                 duration(row.seconds) if row.trial else "",
@@ -143,7 +144,7 @@ class Display:
         """Groups by their mean metric over finished trials, best first."""
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("group", no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column(self.metric or "value", justify="right")
+        table.add_column(Text(self.metric or "value"), justify="right")
         table.add_column("sd", justify="right")
         table.add_column("n", justify="right")
         sign = 1 if self.lower_is_better else -1
@@ -167,7 +168,7 @@ def score_of(result: dict[str, Any], metric: str | None) -> tuple[str, float | N
         heading, value = metric, metrics[metric]
     else:
         heading, value = "value", result.get("value")
-    return heading, float(value) if isinstance(value, int | float) else None
+    return heading, as_number(value)
 
 
 def group_names(jobs: Sequence[Job]) -> dict[str, str]:
@@ -182,6 +183,7 @@ def group_names(jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def number(value: Any) -> str:
-    if not isinstance(value, int | float):
+    known = as_number(value)
+    if known is None:
         return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{known:,.0f}" if abs(known) >= 1000 else f"{known:.4g}"

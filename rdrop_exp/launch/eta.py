@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from rdrop_exp.launch.protocol import last_row
+from rdrop_exp.launch.protocol import as_number, last_row
 from rdrop_exp.launch.sweep_plan import Job, PlannedTrial
 
 
@@ -17,9 +17,10 @@ class Estimate:
         self.seconds = self.work = 0.0
 
     def add(self, trial: PlannedTrial, seconds: Any) -> None:
-        if isinstance(seconds, int | float) and seconds >= 0:
-            self.groups[trial.group].append(seconds)
-            self.seconds += seconds
+        number = as_number(seconds)
+        if number is not None and number >= 0:
+            self.groups[trial.group].append(number)
+            self.seconds += number
             self.work += trial.work
 
     def of(self, trial: PlannedTrial) -> float | None:
@@ -42,8 +43,8 @@ class Estimate:
 
 def remaining(job: Job) -> float:
     """Share of the trial's work that is still to do."""
-    done = last_row(job.trial.folder).get("progress", 0.0) if job.protocol else 0.0
-    return 1.0 - min(max(float(done), 0.0), 1.0) if isinstance(done, int | float) else 1.0
+    done = as_number(last_row(job.trial.folder).get("progress")) if job.protocol else None
+    return 1.0 - min(max(done or 0.0, 0.0), 1.0)
 
 
 def duration(seconds: float) -> str:

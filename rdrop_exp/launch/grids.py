@@ -4,7 +4,7 @@ A named sweep is one YAML file, a union of grids:
 
     title: What alpha costs and gains        # what the plan and the report call it
     answers: Does the best alpha depend on the rate?
-    baseline: regularizer=none               # for the report
+    baseline: none                           # the group that the report compares with
     name: alpha                              # the experiment, where it is not the file's name
     overrides: {schedule.epochs: 5}          # of every grid that does not say otherwise
     repeat: 3                                # seeds 0, 1, 2; or {seed: 3}, or {seed: [4, 7]}

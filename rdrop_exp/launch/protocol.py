@@ -22,11 +22,16 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+DAMAGED = (OSError, ValueError, RecursionError)
+"""What reading a file raises that is missing, cut short, no JSON, or nested too deeply."""
+
+
 def read_result(folder: str | Path) -> dict[str, Any]:
     """The content of result.json; empty if there is none or it is damaged."""
+    path = Path(folder) / "result.json"
     try:
-        result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        result = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except DAMAGED:
         return {}
     return result if isinstance(result, dict) else {}
 
@@ -97,7 +102,7 @@ def last_row(folder: str | Path) -> dict[str, Any]:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
             lines = file.read().rpartition(b"\n")[0].splitlines()
         row = json.loads(lines[-1]) if lines else {}
-    except (OSError, ValueError):
+    except DAMAGED:
         return {}
     return row if isinstance(row, dict) else {}
 
@@ -111,6 +116,13 @@ def last_log_line(folder: str | Path) -> str:
     except OSError:
         return ""
     return lines[-1].strip() if lines and not lines[-1].startswith("# ") else ""
+
+
+def as_number(value: Any) -> float | None:
+    """A finite number from a file; None for anything else, also for integers that no float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e300:
+        return None
+    return float(value)
 
 
 def value_of(result: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from rdrop_exp.launch.eta import Estimate
 from rdrop_exp.launch.events import EventKind, TrialEvent
 from rdrop_exp.launch.lock import is_locked
-from rdrop_exp.launch.protocol import Status, finished, read_result, value_of, write_result, written
+from rdrop_exp.launch.protocol import Status, as_number, finished, read_result, value_of, write_result, written
 from rdrop_exp.launch.sweep_plan import Job
 
 CHECK_INTERVAL = 1.0  # seconds between checks of the trials of other runners
@@ -117,7 +117,8 @@ class TrialQueue:
 
     def settle(self, job: Job, outcome: JobReturn, seconds: float | None, kind: EventKind) -> None:
         result = read_result(job.trial.folder) if job.protocol else {}
-        seconds = result.get("seconds", seconds)
+        known = as_number(result.get("seconds"))
+        seconds = seconds if known is None else known
         self.outcomes[job.index] = outcome
         self.estimate.add(job.trial, seconds)
         self.events.append(TrialEvent(kind, job, result=result, seconds=seconds))

@@ -119,6 +119,8 @@ class Runner:
     def seconds_left(self) -> float | None:
         """Expected seconds until all is done; None: unknown."""
         jobs = [*(a.job for a in self.pool.running if a.job), *self.queue.waiting]
+        if not jobs:
+            return None
         estimate = self.queue.estimate if self.queue.estimate.work else self.extrapolate()
         return estimate.total([(job.trial, remaining(job)) for job in jobs], len(self.pool.slots))
 

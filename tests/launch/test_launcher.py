@@ -13,7 +13,11 @@ import time
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from rdrop_exp.launch.protocol import last_row
+from rdrop_exp.launch import PlannedTrial
+from rdrop_exp.launch.eta import remaining
+from rdrop_exp.launch.protocol import last_row, read_result
+from rdrop_exp.launch.queue import TrialQueue
+from rdrop_exp.launch.sweep_plan import Job
 from tests.conftest import ROOT
 from tests.launch.foreign import CONFIG, App
 
@@ -372,6 +376,25 @@ def test_a_full_gpu_is_waited_for(monkeypatch):
     one.check_memory_at[slot] = 0.0
     assert one.may_start(slot)
     assert said == ["slot 0 (GPU 0) is waiting for memory: 100 MiB free, hydra.launcher.min_free_memory=1000"]
+
+
+HUGE = '{"status": "finished", "seconds": %s}' % ("9" * 400)
+
+
+@pytest.mark.parametrize("text", ["[" * 100000, '{"status": "fini', HUGE, ""])
+def test_a_damaged_file_is_no_more_than_missing(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+    (tmp_path / "metrics.jsonl").write_text(text.replace("seconds", "progress") + "\n")
+    job = Job(0, [], "", PlannedTrial("1", str(tmp_path), "name", "g"))
+    assert remaining(job) == 1.0
+    queue = TrialQueue([job], 0)
+    assert queue.estimate.of(job.trial) is None
+    assert queue.unfinished == (0 if "finished" in text else 1)
+
+
+def test_a_pipe_in_place_of_a_result_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "result.json")
+    assert read_result(tmp_path) == {}
 
 
 def test_progress_is_the_last_complete_row(tmp_path):
