@@ -168,14 +168,18 @@ def build(case: Case, rate: float | None = None) -> nn.Module:
             rates = {key: value for key, value in rates.items() if key not in refused}
 
 
+def sites_of(model: nn.Module) -> tuple[set[str], bool]:
+    """The dropout sites of a model, and whether it has residual branches for stochastic depth."""
+    names = {site.name for site in noise_sites(model)}
+    return names - {"branch"} | {"head"} | ({"residual"} if "branch" in names else set()), "branch" in names
+
+
 def row(case: Case) -> str:
-    """One line of docs/sites.md: the sites that the walk finds, and those that `default` chooses."""
+    """One line of docs/sites.md: the model's sites, and those that `default` chooses."""
     with torch.device("meta"):
-        found = {site.name for site in noise_sites(build(case))}
-    have = found - {"branch"} | {"head"} | ({"residual"} if "branch" in found else set())
-    chosen = default_sites(have)
-    listed = [" ".join(site for site in SITES if site in sites) for sites in (have, chosen)]
-    return f"| {case[0]} | {case[1]} | {listed[0]} | {listed[1]} | {'yes' if 'branch' in found else 'no'} |"
+        sites, branches = sites_of(build(case))
+    columns = [" ".join(site for site in SITES if site in chosen) for chosen in (sites, default_sites(sites))]
+    return f"| {case[0]} | {case[1]} | {columns[0]} | {columns[1]} | {'yes' if branches else 'no'} |"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Noise in a model: its sites, how it follows a schedule, what torch.compile makes of it, and copies of the model."""
 
 import copy
+from typing import Any
 
 import pytest
 import timm
@@ -18,7 +19,7 @@ from rdrop_exp.noise.sites import noise_sites
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
 
 
-def vit(**r: object) -> tuple[nn.Module, InstalledNoise]:
+def vit(**r: Any) -> tuple[nn.Module, InstalledNoise]:
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", **VIT)
     return model, install_noise(model, Regularizer(**r))
@@ -27,19 +28,19 @@ def vit(**r: object) -> tuple[nn.Module, InstalledNoise]:
 # -- schedule, compilation, copies ------------------------------------------------------------------------------------
 
 
-def test_rates_follow_the_share_and_zero_switches_off() -> None:
+def test_rates_follow_the_rate_scale_and_zero_switches_noise_off() -> None:
     noise = vit(dropout=0.2, drop_path=0.4)[1]
-    for share in (0.5, 0.25, 1.0, 0.0):
-        noise.set_rates(share)
+    for scale in (0.5, 0.25, 1.0, 0.0):
+        noise.set_rates(scale)
         for module in noise.layers:
-            torch.testing.assert_close(module.rate, module.full * share, rtol=1e-6, atol=0)
-            assert module.active == (share > 0)
+            torch.testing.assert_close(module.rate, module.full * scale, rtol=1e-6, atol=0)
+            assert module.active == (scale > 0)
     assert noise.rates(0.5) == pytest.approx({"rate/dropout": 0.1, "rate/drop_path": 0.2})
     assert vit(drop_path=0.4)[1].rates(1.0) == {"rate/drop_path": 0.4}
 
 
 @pytest.mark.parametrize("name", ["vit", "resnet", "convmixer"])
-def test_a_rate_that_moves_every_step_compiles_once(name: str) -> None:
+def test_a_rate_that_changes_every_step_compiles_once(name: str) -> None:
     graphs = []
 
     def counting(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> object:
@@ -47,7 +48,7 @@ def test_a_rate_that_moves_every_step_compiles_once(name: str) -> None:
         return graph.forward
 
     torch.manual_seed(0)
-    model = {  # noise in slots, by a hook before the classifier, by hooks after branches
+    model = {  # noise modules, a hook before the classifier, hooks after branches
         "vit": lambda: timm.create_model("vit_tiny_patch16_224", **VIT),
         "resnet": lambda: timm.create_model("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16)),
         "convmixer": lambda: ConvMixer(dim=16, depth=2, patch_size=4),
@@ -61,32 +62,32 @@ def test_a_rate_that_moves_every_step_compiles_once(name: str) -> None:
         outputs.append(compiled(x))
     assert len(graphs) == 1
     assert not torch.equal(outputs[0], outputs[1])
-    for share in (0.0, 0.0, 0.5, 0.0, 0.7):  # early dropout's second phase costs one more, and no more than one
-        noise.set_rates(share)
+    for scale in (0.0, 0.0, 0.5, 0.0, 0.7):  # early dropout's second phase costs one more graph, only once
+        noise.set_rates(scale)
         compiled(x)
     assert len(graphs) == 2
 
 
-def test_a_copy_has_noise_of_its_own() -> None:
+def test_a_deep_copy_has_separate_noise() -> None:
     model, noise = vit(dropout=0.5, sites="head+mlp", drop_path=0.5)
-    twin = copy.deepcopy(model)
+    copied = copy.deepcopy(model)
     noise.set_rates(1.0)
     x = torch.randn(2, 3, 32, 32)
     assert not torch.equal(model.train()(x), model(x))
-    assert torch.equal(twin.train()(x), twin(x))
+    assert torch.equal(copied.train()(x), copied(x))
 
-    model = timm.create_model("test_resnet", num_classes=5)  # its head and branches have noise by hooks and by `None`
+    model = timm.create_model("test_resnet", num_classes=5)  # its head has a hook; its branches are None without noise
     noise = install_noise(model, Regularizer(dropout=0.5, drop_path=0.5))
-    twin = copy.deepcopy(model)
+    copied = copy.deepcopy(model)
     noise.set_rates(1.0)
-    inside = set(twin.modules())
+    inside = set(copied.modules())
     assert not inside & set(noise.layers)
-    hooks = [hook.__self__ for hook in twin.fc._forward_pre_hooks.values()]
+    hooks = [hook.__self__ for hook in copied.fc._forward_pre_hooks.values()]
     assert hooks
     assert inside.issuperset(hooks)
 
 
-def test_rates_stay_float32_when_the_model_does_not() -> None:
+def test_rates_stay_float32_in_a_model_of_another_type() -> None:
     model, noise = vit(dropout=0.1, drop_path=0.1)
     noise.set_rates(0.3)
     model.to(torch.bfloat16)
@@ -99,19 +100,19 @@ def test_rates_stay_float32_when_the_model_does_not() -> None:
     assert all(m.rate.is_meta for m in model.to("meta").modules() if isinstance(m, Dropout | DropPath))
 
 
-def test_fused_attention_runs_whenever_its_noise_does_not() -> None:
+def test_attention_is_fused_while_its_noise_is_off() -> None:
     model, noise = vit(dropout=0.1)
     x = torch.randn(2, 3, 32, 32)
     fused = []
     for attention in noise.attentions:
         attention.register_forward_hook(lambda m, a, y: fused.append(m.fused_attn))
-    for share, training in ((0.0, True), (1.0, True), (1.0, False), (0.5, True), (0.0, True)):
-        noise.set_rates(share)
+    for scale, training in ((0.0, True), (1.0, True), (1.0, False), (0.5, True), (0.0, True)):
+        noise.set_rates(scale)
         model.train(training)(x)
     assert fused == [flag for flag in (True, False, True, False, True) for _ in range(3)]
 
 
-def test_an_attention_that_was_not_fused_stays_so() -> None:
+def test_attention_that_was_not_fused_stays_that_way() -> None:
     model = timm.create_model("vit_tiny_patch16_224", **VIT)
     for block in model.blocks:
         block.attn.fused_attn = False
@@ -121,7 +122,7 @@ def test_an_attention_that_was_not_fused_stays_so() -> None:
     assert not any(block.attn.fused_attn for block in model.blocks)
 
 
-def test_other_methods_that_were_asked_for_stay() -> None:
+def test_other_requested_regularizers_are_kept() -> None:
     model = timm.create_model("resnet18", drop_block_rate=0.1, drop_rate=0.1)
     install_noise(model, Regularizer())
     assert {m.drop_prob for m in model.modules() if isinstance(m, DropBlock2d)} == {0.1}
@@ -159,18 +160,19 @@ def test_names_of_sites_in_a_vit(sites: str, attributes: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sites", "message"),
+    ("sites", "parts"),
     [
-        ("mpl", "regularizer.sites=mpl is not a site; did you mean mlp?"),
-        ("embed+atention", "regularizer.sites=embed+atention is not a site; did you mean attention?"),
-        ("embed", "regularizer.sites=embed: this ResNet has no embed layers to drop (available: head, residual)"),
-        ("rdrop", "regularizer.sites=rdrop: this ResNet has no embed or mlp layers to drop (available: head, residual)"),
+        ("mpl", ["did you mean mlp?"]),
+        ("embed+atention", ["did you mean attention?"]),
+        ("embed", ["ResNet", "head, residual"]),
+        ("rdrop", ["ResNet", "embed or mlp", "head, residual"]),
     ],
 )
-def test_unknown_and_missing_sites_are_named(sites: str, message: str) -> None:
+def test_unknown_and_missing_sites_are_named(sites: str, parts: list[str]) -> None:
     with pytest.raises(OptionError) as error:
         install_noise(timm.create_model("test_resnet"), Regularizer(dropout=0.1, sites=sites))
-    assert str(error.value) == message
+    for part in (f"regularizer.sites={sites}", *parts):
+        assert part in str(error.value)
 
 
 def test_swin_drops_embedded_patches_as_published() -> None:

@@ -1,5 +1,7 @@
 """Rates, gradients and random numbers of dropout and stochastic depth, and the profile of the latter over blocks."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -12,7 +14,7 @@ from rdrop_exp.noise.install import install_noise
 from rdrop_exp.noise.layers import DropPath, _random_halves, drop
 
 
-def dropped(rate: float, shape: tuple[int, ...], calls: int = 1, **kwargs: object) -> int:
+def count_dropped(rate: float, shape: tuple[int, ...], calls: int = 1, **kwargs: Any) -> int:
     """How many of the elements were dropped, over several calls."""
     ones, rates = torch.ones(shape, **kwargs), torch.tensor([rate])
     return sum(int((drop(ones, rates) == 0).sum()) for _ in range(calls))
@@ -23,22 +25,24 @@ def dropped(rate: float, shape: tuple[int, ...], calls: int = 1, **kwargs: objec
 
 @pytest.mark.parametrize("rate", [0.0, 1e-3, 0.1, 0.3, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_share_of_dropped_elements_is_the_rate(rate: float, dtype: torch.dtype) -> None:
+def test_the_fraction_of_dropped_elements_is_the_rate(rate: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     count = 16 * 2**18
-    found = dropped(rate, (2**18,), calls=16, dtype=dtype)
-    assert abs(found - count * rate) <= 4 * (count * rate * (1 - rate)) ** 0.5
+    dropped = count_dropped(rate, (2**18,), calls=16, dtype=dtype)
+    assert abs(dropped - count * rate) <= 4 * (count * rate * (1 - rate)) ** 0.5
 
 
-def test_a_rate_far_below_the_16_bits_that_are_drawn_still_acts() -> None:
+def test_rates_below_the_resolution_of_16_random_bits_are_exact() -> None:
     torch.manual_seed(0)
     rate, calls, size = 3e-6, 3000, 2**16
-    assert dropped(rate, (size,), calls) == pytest.approx(rate * calls * size, rel=0.2)  # four standard deviations
+    assert count_dropped(rate, (size,), calls) == pytest.approx(
+        rate * calls * size, rel=0.2
+    )  # four standard deviations
 
 
 @pytest.mark.parametrize("per_row", [False, True])
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.999])
-def test_the_mean_is_kept(rate: float, per_row: bool) -> None:
+def test_the_mean_is_preserved(rate: float, per_row: bool) -> None:
     torch.manual_seed(0)
     out = drop(torch.ones(2**20, 1), torch.tensor([rate]), per_row)
     deviation = (rate / (1 - rate) / len(out)) ** 0.5
@@ -71,12 +75,12 @@ def test_the_gradient_is_the_mask_times_the_scale() -> None:
         torch.testing.assert_close(gradient, out.detach() / x.detach())
 
 
-def test_rows_have_the_rate_of_their_pass_also_where_windows_or_heads_multiply_them() -> None:
+def test_rows_have_the_rate_of_their_pass_also_with_several_windows_or_heads() -> None:
     torch.manual_seed(0)
     for windows in (1, 4):
         out = drop(torch.ones(2 * 8 * windows, 3, 50, 50), torch.tensor([0.2, 0.7]))
-        shares = [(part == 0).float().mean().item() for part in out.chunk(2)]
-        assert shares == pytest.approx([0.2, 0.7], abs=0.01)
+        fractions = [(part == 0).float().mean().item() for part in out.chunk(2)]
+        assert fractions == pytest.approx([0.2, 0.7], abs=0.01)
         assert sorted(out.unique().tolist()) == pytest.approx([0, 1 / 0.8, 1 / 0.3])
 
 
@@ -117,7 +121,7 @@ def test_random_halves_are_uniform_and_independent() -> None:
         "swinv2_tiny_window8_256",
     ],
 )
-def test_the_linear_profile_is_that_of_timm(name: str) -> None:
+def test_the_linear_profile_equals_timms(name: str) -> None:
     with torch.device("meta"):
         theirs = timm.create_model(name, drop_path_rate=0.5)
         expected = [m.drop_prob for m in theirs.modules() if isinstance(m, TimmDropPath)]
@@ -125,8 +129,8 @@ def test_the_linear_profile_is_that_of_timm(name: str) -> None:
         noise = install_noise(model, Regularizer(drop_path=0.5))
     assert [m.highest for m in noise.layers] == pytest.approx(expected)
     assert noise.layers[-1].highest == 0.5
-    found = [m.highest for m in model.modules() if isinstance(m, DropPath)]
-    assert found[0] == 0.0  # the first block keeps its branch always
+    rates = [m.highest for m in model.modules() if isinstance(m, DropPath)]
+    assert rates[0] == 0.0  # the first block always keeps its branch
 
 
 @pytest.mark.parametrize("name", ["hrnet_w18_small", "mobilenetv2_035", "efficientvit_m0"])
@@ -138,7 +142,7 @@ def test_the_profile_rises_with_depth_to_the_full_rate(name: str) -> None:
     assert rates == sorted(rates)
     assert rates[-1] == 0.5
     assert {m.highest for m in flat.layers} == {0.5}
-    assert len(flat.layers) > len(noise.layers)  # where the profile begins with 0 there is no noise
+    assert len(flat.layers) > len(noise.layers)  # no noise where the profile begins at 0
 
 
 def test_a_model_of_one_block_has_the_full_rate() -> None:

@@ -1,4 +1,4 @@
-"""Stochastic depth on kept samples alone: the same numbers as a mask, exact rates, and only where it is safe."""
+"""Stochastic depth on kept samples only: the same numbers as a mask, exact rates, and only where it is safe."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from rdrop_exp.noise.sites import noise_sites
 from tests.noise import architectures
 
 CPU = torch.device("cpu")
-ARGS = {  # small forms of block families that begin their branches in different words
+ARGS = {  # small models of block families whose branches begin differently
     "vit_tiny_patch16_224": {"patch_size": 4, "embed_dim": 48, "depth": 3, "num_heads": 3},
     "convnext_atto": {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]},  # new layer scales of 1e-6
     "mixer_s32_224": {},  # one DropPath for two branches
@@ -42,7 +42,7 @@ def build(name, skip=True, rate=0.5, **regularizer):
     return network, noise
 
 
-def entrances(network):
+def branch_input_hooks(network):
     hooks = [h for m in network.modules() for h in m._forward_pre_hooks.values()]
     return [h for h in hooks if isinstance(getattr(h, "__self__", None), DropPath)]
 
@@ -61,13 +61,13 @@ def gradients(network, inputs, weight):
 def test_same_masks_give_the_same_outputs_and_gradients(name):
     inputs, weight = torch.randn(12, 3, 32, 32), torch.randn(12, 5)
     ways = [build(name, skip) for skip in (True, False)]
-    assert all(entrances(network) for network, _ in ways)
-    (found, its), (expected, theirs) = (gradients(network, inputs, weight) for network, _ in ways)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert all(branch_input_hooks(network) for network, _ in ways)
+    (outputs, ours), (expected, theirs) = (gradients(network, inputs, weight) for network, _ in ways)
+    torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
     size = max(g.abs().max() for g in theirs.values())
-    assert its.keys() == theirs.keys()
+    assert ours.keys() == theirs.keys()
     for key, gradient in theirs.items():
-        torch.testing.assert_close(its[key], gradient, rtol=1e-3, atol=1e-5 * float(size), msg=key)
+        torch.testing.assert_close(ours[key], gradient, rtol=1e-3, atol=1e-5 * float(size), msg=key)
 
 
 @pytest.mark.slow
@@ -76,8 +76,8 @@ def test_same_masks_give_the_same_outputs_and_gradients(name):
 )
 def test_same_masks_give_the_same_outputs_in_every_family(case):
     if not any(site.name == "branch" for site in noise_sites(architectures.build(case))):
-        pytest.skip("no place for stochastic depth")
-    found = []
+        pytest.skip("no residual branches")
+    outputs = []
     for skip in (True, False):
         torch.manual_seed(0)
         network = architectures.build(case)
@@ -86,8 +86,8 @@ def test_same_masks_give_the_same_outputs_in_every_family(case):
         find_branch_inputs(network, paths, torch.randn(3, 3, case[2], case[2]), skip)
         noise.set_rates(1.0)
         torch.manual_seed(1)
-        found.append(network.train()(torch.randn(6, 3, case[2], case[2])))
-    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4 * float(found[0].detach().abs().max()))
+        outputs.append(network.train()(torch.randn(6, 3, case[2], case[2])))
+    torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-4 * float(outputs[0].detach().abs().max()))
 
 
 def test_dropped_samples_do_not_reach_the_branch():
@@ -102,21 +102,21 @@ def test_dropped_samples_do_not_reach_the_branch():
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "mixer_s32_224"])
-def test_every_branch_of_these_is_found(name):
+def test_every_branch_input_is_located(name):
     network, _ = build(name)
-    assert len(entrances(network)) == 2 * len(network.blocks)
+    assert len(branch_input_hooks(network)) == 2 * len(network.blocks)
 
 
-def test_batch_norm_keeps_whole_batches():
+def test_batch_norm_sees_whole_batches():
     network, _ = build("resnet10t")
-    assert not entrances(network)
+    assert not branch_input_hooks(network)
     statistics = []
     network.layer1[0].bn1.register_forward_pre_hook(lambda _, inputs: statistics.append(len(inputs[0])))
     network(torch.randn(8, 3, 32, 32))
     assert statistics == [8]
 
 
-def test_a_branch_that_mixes_samples_is_left_alone():
+def test_a_branch_that_mixes_samples_is_masked():
     class Mixing(nn.Module):
         def __init__(self):
             super().__init__()
@@ -127,11 +127,11 @@ def test_a_branch_that_mixes_samples_is_left_alone():
             return x + self.drop_path(y - y.mean(0))
 
     network = Mixing()
-    find(network)
-    assert not entrances(network)
+    locate(network)
+    assert not branch_input_hooks(network)
 
 
-def test_a_shared_child_is_no_entrance():
+def test_a_module_shared_by_two_branches_is_not_a_branch_input():
     class Shared(nn.Module):
         def __init__(self):
             super().__init__()
@@ -143,31 +143,31 @@ def test_a_shared_child_is_no_entrance():
             return x + self.drop_path2(self.second(self.norm(x)))
 
     network = Shared()
-    find(network)
+    locate(network)
     assert not network.norm._forward_pre_hooks
-    assert len(entrances(network)) == 2
+    assert len(branch_input_hooks(network)) == 2
 
 
-def find(network):
+def locate(network):
     find_branch_inputs(network, [m for m in network.modules() if isinstance(m, DropPath)], torch.randn(3, 4))
 
 
-def test_inactive_and_evaluated_networks_run_whole():
+def test_without_active_noise_all_samples_are_computed():
     network, noise = build("vit_tiny_patch16_224")
     inputs = torch.randn(6, 3, 32, 32)
     noise.set_rates(0.0)
-    silent = network(inputs)
+    without_noise = network(inputs)
     noise.set_rates(1.0)
-    torch.testing.assert_close(network.eval()(inputs), silent)
+    torch.testing.assert_close(network.eval()(inputs), without_noise)
 
 
-def test_rates_that_differ_between_passes_go_by_the_row():
+def test_rates_that_differ_between_passes_use_a_mask():
     network, _ = build("vit_tiny_patch16_224", alpha=1.0, dropout=0.1, second_dropout=0.2)
-    assert not entrances(network)
+    assert not branch_input_hooks(network)
 
 
 @given(rows=st.integers(1, 40), rate=st.floats(0, 0.99), seed=st.integers(0, 99), skip=st.booleans())
-def test_select_and_spread_are_a_mask(rows, rate, seed, skip):
+def test_gather_and_scatter_equal_a_mask(rows, rate, seed, skip):
     x = torch.arange(1.0, rows + 1)[:, None].repeat(1, 3)
     torch.manual_seed(seed)
     kept = draw_kept(rows, rate, CPU, skip)
@@ -178,19 +178,19 @@ def test_select_and_spread_are_a_mask(rows, rate, seed, skip):
 
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("shape", [(64, 7), (64, 3, 2, 2)])
-def test_low_precision_rounds_results_alone(shape, skip):
+def test_low_precision_rounds_results_only(shape, skip):
     x = (
         torch.randn(shape)
         .to(torch.bfloat16)
         .contiguous(memory_format=torch.channels_last if len(shape) == 4 else torch.contiguous_format)
     )
     kept = draw_kept(64, 0.1, CPU, skip)
-    found = scatter(gather(x, kept), kept)
+    result = scatter(gather(x, kept), kept)
     expected = (x.float() / 0.9).to(torch.bfloat16)
-    left_out = (found == 0).flatten(1).all(1)
-    assert found.dtype == torch.bfloat16
-    assert torch.equal(found[~left_out], expected[~left_out])
-    assert 0 < left_out.sum() < 20
+    dropped = (result == 0).flatten(1).all(1)
+    assert result.dtype == torch.bfloat16
+    assert torch.equal(result[~dropped], expected[~dropped])
+    assert 0 < dropped.sum() < 20
 
 
 def test_few_dropped_samples_are_masked(monkeypatch):
@@ -202,13 +202,15 @@ def test_few_dropped_samples_are_masked(monkeypatch):
 
 def test_no_sample_kept():
     kept = draw_kept(4, 0.999999, CPU)
+    assert kept.index is not None
     assert kept.index.tolist() == [0]
     x = torch.ones(4, 2, requires_grad=True)
     scatter(gather(x, kept), kept).sum().backward()
+    assert x.grad is not None
     assert not x.grad.any()
 
 
-def test_gradient_of_select_and_spread():
+def test_gradient_of_gather_and_scatter():
     kept = KeptSamples(torch.tensor([0, 2]), 4, 2.0)
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: scatter(gather(x, kept).sin(), kept), x)

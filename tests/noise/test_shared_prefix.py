@@ -1,5 +1,6 @@
-"""Passes that part late compute what passes that part at the start do, in less."""
+"""A shared prefix changes no outputs or gradients; modules before the first noise see each input once."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -40,13 +41,13 @@ def test_repeat_puts_the_passes_one_after_another() -> None:
     assert torch.equal(repeat({"ids": x}, 3)["ids"], torch.cat([x, x, x]))
 
 
-def build(values: dict[str, Any], regularizer: dict[str, Any], size: int, share: bool) -> tuple[nn.Module, Any]:
-    o = from_dict(merged(values, {"regularizer": regularizer | {"alpha": 1.0}, "share_passes": share}))
+def build(values: dict[str, Any], regularizer: dict[str, Any], size: int, shared: bool) -> tuple[nn.Module, Any]:
+    o = from_dict(merged(values, {"regularizer": regularizer | {"alpha": 1.0}, "share_passes": shared}))
     torch.manual_seed(0)
     network, noise = build_network(o, classes=10, channels=1, image_size=size, device=CPU)
     with torch.no_grad():
         for parameter in network.parameters():  # timm starts a residual branch's last scale at zero
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
     return network, noise
 
 
@@ -66,23 +67,23 @@ def test_a_shared_prefix_gives_the_same_outputs_and_gradients(name: str, monkeyp
     values, regularizer, size, place = MODELS[name]
     inputs = torch.randn(6, 1, size, size, generator=torch.Generator().manual_seed(1))
     same_draws(monkeypatch)
-    found = []
-    for share in (True, False):
-        network, noise = build(values, regularizer, size, share)
+    results = []
+    for shared in (True, False):
+        network, noise = build(values, regularizer, size, shared)
         where = [n for n, m in network.named_modules() if noise.shared_prefix._hook in m._forward_pre_hooks.values()]
-        assert where == [place if share else ""]
+        assert where == [place if shared else ""]
         network.train()
         noise.set_rates(1.0, 2)
         outputs = network(inputs)
         assert outputs.shape == (12, 10)
         loss(outputs, torch.arange(6), passes=2, alpha=1.0).total.backward()
-        found.append([outputs, *(p.grad for p in network.parameters())])
-    for a, b in zip(*found, strict=True):
+        results.append([outputs, *(p.grad for p in network.parameters())])
+    for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-    assert not torch.equal(found[0][0][:6], found[0][0][6:])
+    assert not torch.equal(results[0][0][:6], results[0][0][6:])
 
 
-def test_what_comes_before_the_first_noise_sees_each_input_once() -> None:
+def test_modules_before_the_first_noise_see_each_input_once() -> None:
     network, noise = build(VIT, {"drop_path": 0.2}, 8, True)
     rows: dict[str, int] = {}
     for name, module in network.named_modules():
@@ -97,9 +98,7 @@ def test_what_comes_before_the_first_noise_sees_each_input_once() -> None:
 
 
 def test_a_copy_of_the_network_repeats_nothing() -> None:
-    """The moving average of the weights is a copy; it only ever sees each input once."""
-    import copy
-
+    """The moving average of the weights is a copy, and sees each input once."""
     network, noise = build(VIT, {"dropout": 0.2}, 8, True)
     other = copy.deepcopy(network)
     noise.set_rates(1.0, 2)

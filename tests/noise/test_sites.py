@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from rdrop_exp.config.options import Regularizer
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.layers import Dropout, DropPath
-from rdrop_exp.noise.sites import SITES, default_sites, noise_sites
+from rdrop_exp.noise.sites import SITES, default_sites
 from tests.conftest import ROOT
-from tests.noise.architectures import FAST, SLOW, Case, build, row
+from tests.noise.architectures import FAST, SLOW, Case, build, row, sites_of
 
 # Dropouts that are none of the named sites: inside gates, position biases, 1x1 convolutions, and the stem of hybrids.
 IGNORED = re.compile(r"rel_pos|meta_mlp|attn\.attn\.mlp|mlp_add|mlp_scale|attn\.dropout|\.dropout$|backbone\.head")
@@ -31,19 +32,13 @@ def images(case: Case, count: int, seed: int = 0) -> Tensor:
     return torch.randn(count, 3, case[2], case[2], generator=torch.Generator().manual_seed(seed))
 
 
-def sites_of(model: nn.Module) -> tuple[set[str], bool]:
-    """The dropout sites of a model, and whether stochastic depth has a place in it."""
-    found = {site.name for site in noise_sites(model)}
-    return found - {"branch"} | {"head"} | ({"residual"} if "branch" in found else set()), "branch" in found
-
-
-def everything(model: nn.Module) -> Regularizer:
+def every_site(model: nn.Module) -> Regularizer:
     sites, branches = sites_of(model)
     path = PATH if branches else 0.0
     return Regularizer(dropout=FIRST, second_dropout=SECOND, drop_path=path, profile="constant", sites="+".join(sites))
 
 
-def still(model: nn.Module) -> nn.Module:
+def without_dropout(model: nn.Module) -> nn.Module:
     """An untouched model without the few dropouts that timm builds whatever rate is asked for."""
     for module in model.modules():
         if isinstance(module, nn.Dropout | nn.Dropout2d):
@@ -51,22 +46,22 @@ def still(model: nn.Module) -> nn.Module:
     return model
 
 
-def scatter(model: nn.Module) -> None:
+def perturb_weights(model: nn.Module) -> None:
     """Move zero-initialised weights and tiny layer scales away from zero, so that noise anywhere reaches the output."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.02 * torch.randn_like(parameter)
+            parameter.add_(0.02 * torch.randn_like(parameter))
 
 
 @walk
 def test_noise_in_a_timm_model(case: Case) -> None:
     torch.manual_seed(0)
-    plain = still(build(case, 0.0))
-    scatter(plain)
+    plain = without_dropout(build(case, 0.0))
+    perturb_weights(plain)
     for built_at in (0.0, 0.2):
         model = build(case, built_at)
-        noise = install_noise(model, everything(model))
+        noise = install_noise(model, every_site(model))
         assert list(model.state_dict()) == list(plain.state_dict())
         model.load_state_dict(plain.state_dict())
         assert noise.layers
@@ -83,8 +78,7 @@ def check_exact(model: nn.Module, plain: nn.Module, noise: InstalledNoise, x: Te
         assert torch.equal(model.eval()(x), plain.eval()(x))
         noise.set_rates(0.0)
         buffers = {k: v.clone() for k, v in plain.state_dict().items()}
-        found, expected = model.train()(x), plain.train()(x)
-        assert torch.equal(found, expected)
+        assert torch.equal(model.train()(x), plain.train()(x))
         plain.load_state_dict(buffers)
         model.load_state_dict(buffers)
 
@@ -119,7 +113,7 @@ def check_rates(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
 
 
 def check_dropped(rate: float, inputs: Tensor, outputs: Tensor, name: str) -> None:
-    """The share of zeros among what was not zero is the rate, within five standard deviations; the rest is scaled."""
+    """The fraction of dropped values is the rate, within five standard deviations; the others are scaled."""
     alive = inputs != 0
     count, zeros = int(alive.sum()), int((alive & (outputs == 0)).sum())
     assert abs(zeros - count * rate) <= 5 * (count * rate * (1 - rate)) ** 0.5, f"{name}: {zeros} of {count} at {rate}"
@@ -128,7 +122,7 @@ def check_dropped(rate: float, inputs: Tensor, outputs: Tensor, name: str) -> No
 
 
 def check_rows(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
-    """Rows of every noise module belong to samples in order, so that each pass has its own rate and its own noise."""
+    """Rows of every noise module belong to samples in order, so each pass can have its own rate and noise."""
     rows: dict[nn.Module, list[Tensor]] = {m: [] for m in noise.layers}
     hooks = [m.register_forward_hook(lambda m, a, out: rows[m].append(a[0])) for m in noise.layers]
     model.eval()  # batch statistics would mix samples
@@ -147,8 +141,14 @@ def check_rows(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
             assert not first.any()
 
 
+def zeroed(called: set[str], path: str, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    """A forward hook that notes the call and closes the branch."""
+    called.add(path)
+    return torch.zeros_like(output)
+
+
 def check_nothing_missed(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
-    """What is left of timm's own places is none of the named sites, or would drop samples instead of branches."""
+    """Noise modules of timm that remain are none of the named sites, or would drop samples instead of branches."""
     called: set[str] = set()
     inputs: dict[str, tuple[Tensor, ...]] = {}
     parents = dict(model.named_modules())
@@ -157,7 +157,7 @@ def check_nothing_missed(model: nn.Module, noise: InstalledNoise, x: Tensor) -> 
             if isinstance(child, nn.Dropout | nn.Dropout2d):
                 child.register_forward_hook(lambda m, a, y, at=f"{path}.{name}": called.add(at))
             elif re.search(r"drop_path\d*$", name) and not any(m in noise.layers for m in child.modules()):
-                child.register_forward_hook(lambda m, a, y, at=path: called.add(at) or torch.zeros_like(y))
+                child.register_forward_hook(partial(zeroed, called, path))
                 parent.register_forward_pre_hook(lambda m, a, at=path: inputs.update({at: a}))
     noise.set_rates(0.0)
     with torch.no_grad():
