@@ -38,7 +38,8 @@ def test_the_map_lists_every_folder_of_the_package() -> None:
 
 def test_every_regularizer_with_a_page_is_a_preset() -> None:
     pages = {path.stem for path in (ROOT / "docs" / "regularizers").glob("*.md")}
-    assert pages == {path.stem for path in (ROOT / "conf" / "regularizer").glob("*.yaml")} - {"rdrop_vit"}
+    assert pages <= {path.stem for path in (ROOT / "conf" / "regularizer").glob("*.yaml")}
+    assert len(pages) > 15
 
 
 @pytest.mark.usefixtures("hydra_config")
