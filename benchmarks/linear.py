@@ -1,8 +1,8 @@
-"""Linear layers on this CPU: oneDNN, as rdrop_exp/linear.py calls it, against torch's choice, forward and backward.
+"""Linear layers on this CPU: oneDNN, as rdrop_exp/models/onednn_linear.py calls it, against PyTorch's default.
 
     python benchmarks/linear.py
 
-One thread, float32, CPU time; the shapes of a ViT 96 wide on 128 images of 50 tokens. Both take turns.
+One thread, float32, CPU time, forward and backward; the shapes of a ViT of width 96 on 128 images of 50 tokens. The two alternate.
 """
 
 import argparse
