@@ -20,7 +20,7 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data import cache
 from rdrop_exp.data.files import list_files
 from rdrop_exp.data.fingerprint import THREADS, fingerprint, hash_file
-from rdrop_exp.data.listing import Item, Listing, place, shortened
+from rdrop_exp.data.listing import Item, Listing, counted, place, shortened
 from rdrop_exp.data.pixels import Decoder, decoder, reason
 from rdrop_exp.data.size_check import check_sizes
 
@@ -89,7 +89,7 @@ def _without_broken(options: Dataset, listing: Listing, broken: dict[str, str], 
             f"{place(options)}: no image of class {shortened(sorted(before - after))} can be read, such as"
             f" {first.path} ({broken[first.name]})"
         )
-    note = f"{len(broken)} unreadable images skipped ({shortened(sorted(broken), 3)})"
+    note = f"{counted(len(broken), 'unreadable image')} skipped ({shortened(sorted(broken), 3)})"
     return Listing({part: items for part, items in kept.items() if items}, listing.origins, [*listing.notes, note])
 
 

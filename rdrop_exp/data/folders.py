@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.data.listing import SETS, Item, Listing, by_ending, dataset_root, place, set_name, shortened
+from rdrop_exp.data.listing import SETS, Item, Listing, by_ending, counted, dataset_root, place, set_name, shortened
 from rdrop_exp.data.pixels import extensions
 
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN")
@@ -54,7 +54,7 @@ def _classes(options: Dataset, root: Path, folders: list[str]) -> Listing:
         loose = len(_images_in(root))
         raise OptionError(
             f"{place(options)}: no class folders"
-            + (f", only {loose} images; list their labels in a table (dataset=image_csv)" if loose else "")
+            + (f", only {counted(loose, 'image')}; list their labels in a table (dataset=image_csv)" if loose else "")
         )
     if len(folders) == 1 and len(_visible(root / folders[0])) > 1 and not _images_in(root / folders[0]):
         raise OptionError(f"{place(options)} holds a single folder: did you mean dataset.root={root / folders[0]}?")
@@ -93,7 +93,7 @@ def _splits(options: Dataset, root: Path, folders: list[str]) -> Listing:
 
 
 def _notes(ignored: Counter[str], loose: int) -> list[str]:
-    outside = f"{loose} images outside class folders ignored" if loose else ""
+    outside = f"{counted(loose, 'image')} outside class folders ignored" if loose else ""
     return [note for note in (by_ending(ignored), outside) if note]
 
 

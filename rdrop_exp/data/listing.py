@@ -101,9 +101,13 @@ def shortened(words: Iterable[str], most: int = 5) -> str:
     return ", ".join(words) if len(words) <= most else f"{', '.join(words[:most])}, … {len(words) - most} more"
 
 
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
 def by_ending(endings: Counter[str]) -> str:
     """Such as `12 other files ignored (.txt 10, .heic 2)`; empty where there are none."""
     if not endings:
         return ""
     kinds = shortened(f"{ending or 'no extension'} {count}" for ending, count in endings.most_common())
-    return f"{endings.total()} other {'file' if endings.total() == 1 else 'files'} ignored ({kinds})"
+    return f"{counted(endings.total(), 'other file')} ignored ({kinds})"

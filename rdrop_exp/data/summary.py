@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdrop_exp.config.options import Dataset
-from rdrop_exp.data.listing import shortened
+from rdrop_exp.data.listing import counted, shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,5 +53,5 @@ def copies_across(copies: list[list[int]], sets: Sets, given: set[str]) -> list[
         repeated = [item for group in copies for item in group if place.get(item) == part]
         trained = {item for group in copies if any(place.get(i) == "train" for i in group) for item in group}
         if part in given and (count := len(trained.intersection(repeated))):
-            notes.append(f"{count} {part} images have an exact copy in train")
+            notes.append(f"{counted(count, f'{part} image')} also in train (same bytes)")
     return notes

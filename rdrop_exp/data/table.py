@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.data.delimited import Row, plain, read_table
-from rdrop_exp.data.listing import COMMON_WORDS, Item, Listing, dataset_root, place, set_name
+from rdrop_exp.data.listing import COMMON_WORDS, Item, Listing, counted, dataset_root, place, set_name
 from rdrop_exp.data.pixels import extensions
 
 
@@ -36,8 +36,8 @@ def image_csv(options: Dataset) -> Listing:
         raise OptionError(f"dataset.csv={options.csv} has no row for training: {file}")
     split = positions.split
     unassigned = sum(not row[split] for _, row in rows) if split is not None else 0
-    notes = [f"{repeated} repeated rows merged"] if repeated else []
-    notes += [f"{unassigned} rows without a {options.split_column} used for training"] if unassigned else []
+    notes = [f"{counted(repeated, 'repeated row')} merged"] if repeated else []
+    notes += [f"{counted(unassigned, 'row')} without a {options.split_column} used for training"] if unassigned else []
     return Listing(items, dict.fromkeys(items, f"column {columns[split]}") if split is not None else {}, notes)
 
 

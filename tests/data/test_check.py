@@ -157,7 +157,7 @@ def test_exact_copies_stay_on_one_side(tmp_path: Path, seed: int) -> None:
 def test_copies_across_given_sets_are_noted(tmp_path: Path) -> None:
     folder(tmp_path, {"train/a": 6, "train/b": 6, "test/a": 2, "test/b": 2})
     (tmp_path / "test" / "a" / "leak.png").write_bytes((tmp_path / "train" / "a" / "3.png").read_bytes())
-    assert "1 test images have an exact copy in train" in load(tmp_path, validation=0.01, split_seed=1).summary
+    assert "1 test image also in train (same bytes)" in load(tmp_path, validation=0.01, split_seed=1).summary
 
 
 def test_images_that_differ_in_the_middle_are_no_copies(tmp_path: Path) -> None:

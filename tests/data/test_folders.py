@@ -37,7 +37,7 @@ def test_folder_of_classes(tmp_path: Path) -> None:
     for words in (
         f"{tmp_path.name}: 2 classes (cat, dog), 22 train, 2 validation (10% of train), 6 test (20% of all)",
         "1 other file ignored (.txt 1)",
-        "1 images outside class folders ignored",
+        "1 image outside class folders ignored",
     ):
         assert words in source.summary
 
