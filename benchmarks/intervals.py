@@ -1,4 +1,4 @@
-"""How often the interval of the gradient direction variance holds the truth, beside the jackknife over all gradients.
+"""Coverage of the interval of the gradient direction variance, compared with a jackknife over all gradients.
 
     python benchmarks/intervals.py          # 2,000 repetitions a row, a minute
 
@@ -36,20 +36,18 @@ def jackknife(u: NDArray[np.float64]) -> tuple[float, float]:
     return value - reach, value + reach
 
 
-def ours(u: NDArray[np.float64]) -> tuple[float, float]:
+def one_pass(u: NDArray[np.float64]) -> tuple[float, float]:
     half = len(u) // 2
     total = u.sum(0)
-    found = direction_variance(float(total @ total), len(u), len(u), (u[half:] @ u[:half].mean(0)).tolist())
-    assert found.low is not None
-    assert found.high is not None
-    return found.low, found.high
+    estimate = direction_variance(float(total @ total), len(u), len(u), (u[half:] @ u[:half].mean(0)).tolist())
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low, estimate.high
 
 
 def main() -> None:
     random = np.random.default_rng(0)
-    print(
-        f"{BATCHES} gradients, {REPETITIONS} repetitions; share of 95 % intervals that hold the truth, and mean width"
-    )
+    print(f"{BATCHES} gradients, {REPETITIONS} repetitions; coverage of 95 % intervals (mean width)")
     for size, signal, spread in CASES:
         many = draw(random, 20_000, size, signal, spread)
         total = many.sum(0)
@@ -57,13 +55,13 @@ def main() -> None:
         held, width = np.zeros(2), np.zeros(2)
         for _ in range(REPETITIONS):
             u = draw(random, BATCHES, size, signal, spread)
-            for i, (low, high) in enumerate((ours(u), jackknife(u))):
+            for i, (low, high) in enumerate((one_pass(u), jackknife(u))):
                 held[i] += low <= truth <= high
                 width[i] += high - low
-        (own, other), (wide, narrow) = held / REPETITIONS, width / REPETITIONS
+        (covered, covered_jackknife), (width_one_pass, width_jackknife) = held / REPETITIONS, width / REPETITIONS
         print(
             f"{size:5} dimensions, signal {signal}, spread {spread}, truth {truth:.3f}:"
-            f" one pass {own:.3f} ({wide:.4f}), jackknife {other:.3f} ({narrow:.4f})"
+            f" one pass {covered:.3f} ({width_one_pass:.4f}), jackknife {covered_jackknife:.3f} ({width_jackknife:.4f})"
         )
 
 

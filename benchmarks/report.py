@@ -1,7 +1,7 @@
 """python benchmarks/report.py [--groups 1000] [--seeds 5] [--rows 200] [--folder FOLDER]
 
-What a report of many trials costs: writes that many synthetic trial folders (kept where --folder names a place), then
-times the terminal's table alone, the whole report, and a second look by --watch, and weighs the page.
+Time and size of a report of many trials: writes synthetic trial folders (kept with --folder), then times the terminal's
+table alone, the whole report, and the refresh of --watch.
 """
 
 import argparse
@@ -50,21 +50,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        root = given.folder or Path(made)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = given.folder or Path(temporary)
         if not (root / "demo").exists():
             write(root, given.groups, given.seeds, given.rows)
         trials = given.groups * given.seeds
-        page = Path(made) / "report.html"
+        page = Path(temporary) / "report.html"
         table = min(timed(str(root), "--no-page") for _ in range(3))
         whole = min(timed(str(root), "--page", str(page)) for _ in range(3))
         print(f"{trials} trials of {given.rows} rows in {given.groups} groups")
         print(f"table alone   {table:6.2f} s   ({1000 * table / trials:.2f} s per thousand)")
         print(f"table + page  {whole:6.2f} s   page {page.stat().st_size / 1e6:.1f} MB")
-        print(f"second look   {second_look(root):6.2f} s   (what --watch repeats while nothing changes)")
+        print(f"refresh       {refresh(root):6.2f} s   (of --watch, nothing changed)")
 
 
-def second_look(root: Path) -> float:
+def refresh(root: Path) -> float:
     from rdrop_exp.report.compare import make_report
     from rdrop_exp.report.page import payload
 

@@ -1,4 +1,4 @@
-"""The commands that run the trials of a comparison again, as few as say the same."""
+"""The commands that reproduce the trials of a comparison, as few as possible."""
 
 import shlex
 from collections import defaultdict
@@ -13,7 +13,7 @@ COMMANDS = 20
 
 
 def commands(comparison: Comparison, sweeps: list[Sweep]) -> list[dict[str, Any]]:
-    """[{command, trials}], `trials` it covers: a named sweep's own command, or else the trials' commands joined."""
+    """[{command, trials}], `trials` it covers: the command of a named sweep, or else the trials' commands joined."""
     finished = [trial for row in comparison.rows for trial in row.group.having(Status.FINISHED)]
     named = {sweep.folder: sweep.command for sweep in sweeps if sweep.command}
     covered: dict[str, int] = defaultdict(int)

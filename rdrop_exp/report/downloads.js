@@ -1,4 +1,4 @@
-/* The comparison as files, made in the page: nothing is fetched. */
+/* Downloads of the comparison, from the data in the page. */
 function save(name, type, text) {
   const link = make("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
   link.click();

@@ -52,18 +52,18 @@ function drawForest(home, lead, c) {
 /** The rows of one colour, as points with error bars. */
 function forestTrace(rows, ink) {
   const places = rows.flatMap((row, i) => (inkOf(row) === ink ? [i] : [])),
-    own = places.map((i) => rows[i]);
-  const ends = (key) => own.map((row) => Math.abs((row[key] ?? row.difference) - row.difference));
+    members = places.map((i) => rows[i]);
+  const ends = (key) => members.map((row) => Math.abs((row[key] ?? row.difference) - row.difference));
   const color = Charts.colour(ink),
     bars = { type: "data", symmetric: false, color, thickness: 2, width: 0 };
   return {
-    x: own.map((row) => row.difference),
+    x: members.map((row) => row.difference),
     y: places,
     mode: "markers",
     marker: { color, size: 9 },
     name: ink,
     error_x: { ...bars, array: ends("difference_high"), arrayminus: ends("difference_low") },
-    text: own.map((row) => `${Charts.escaped(row.group)}<br>${intervalText(row)}, ${row.verdict}`),
+    text: members.map((row) => `${Charts.escaped(row.group)}<br>${intervalText(row)}, ${row.verdict}`),
     hovertemplate: "%{text}<extra></extra>",
   };
 }

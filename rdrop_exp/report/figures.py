@@ -42,7 +42,7 @@ def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
 
 
 def trends(comparison: Comparison) -> list[dict[str, Any]]:
-    """For each swept option, a line a regularizer: at each value, the group that is best on validation among its own.
+    """For each swept option, a line per regularizer: at each value, its best group on validation.
 
     A point is that group's mean on `comparison.measure`, its 95 % t interval over seeds, and the seeds.
     """

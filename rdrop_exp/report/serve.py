@@ -1,4 +1,4 @@
-"""The page over loopback while a sweep runs: it asks for news every few seconds and redraws itself where it stands."""
+"""The page on localhost while a sweep runs: it asks for new data every few seconds and redraws itself."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 
 class Live:
-    """A report, read anew when asked for and older than `seconds`, or than four times what reading takes."""
+    """A report, read again when asked for and older than `seconds`, or than four times what reading takes."""
 
     def __init__(self, read: Callable[[], Report], seconds: float = SECONDS) -> None:
         self._read, self._seconds = read, seconds
@@ -46,7 +46,7 @@ class Live:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """/ is the page and /data.json what it shows; nothing else is served, and to nobody but this machine."""
+    """Serves the page at / and its data at /data.json, to this machine only."""
 
     live: Live
 
@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = (self.headers.get("Host") or "").rsplit(":", 1)[0]
         routes = {"/": (self.live.html, "text/html"), "/data.json": (self.live.data, "application/json")}
         route = routes.get(self.path.partition("?")[0])
-        # A page of another site could have its own name lead here: only this machine's names are answered.
+        # Another site could let its name point to this machine (DNS rebinding): only local names are answered.
         if name not in ("127.0.0.1", "localhost", "[::1]"):
             self.send_error(403)
         elif route is None:
@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of every request."""
+        """Requests are not logged."""
 
     def handle(self) -> None:
         try:

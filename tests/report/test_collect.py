@@ -15,10 +15,10 @@ from tests.report.trials import EARLY, NONE, RDROP, write_trial
 
 
 def by_status(root: Path) -> dict[str, list[Trial]]:
-    found: dict[str, list[Trial]] = {}
+    trials: dict[str, list[Trial]] = {}
     for trial in collect([root])[0]:
-        found.setdefault(trial.status, []).append(trial)
-    return found
+        trials.setdefault(trial.status, []).append(trial)
+    return trials
 
 
 def test_a_finished_trial(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_running_or_stopped_by_age(tmp_path: Path) -> None:
     old = write_trial(tmp_path, RDROP, 1, status="started")
     for file in old.iterdir():
         os.utime(file, (time.time() - 3600,) * 2)
-    found = by_status(tmp_path)
-    assert [t.seed for t in found["running"]] == [0]
-    assert [t.seed for t in found["stopped"]] == [1]
-    assert found["running"][0].progress == pytest.approx(0.4)
+    trials = by_status(tmp_path)
+    assert [t.seed for t in trials["running"]] == [0]
+    assert [t.seed for t in trials["stopped"]] == [1]
+    assert trials["running"][0].progress == pytest.approx(0.4)
 
 
 def test_running_or_stopped_by_claim(tmp_path: Path) -> None:
@@ -114,9 +114,9 @@ def test_progress_passes_over_a_half_written_row(tmp_path: Path) -> None:
 def test_a_damaged_result_is_said(tmp_path: Path, text: str, why: str) -> None:
     write_trial(tmp_path, NONE, 0)
     (write_trial(tmp_path, NONE, 1) / "result.json").write_text(text)
-    found = by_status(tmp_path)
-    assert len(found["finished"]) == 1
-    assert why in found["damaged"][0].error
+    trials = by_status(tmp_path)
+    assert len(trials["finished"]) == 1
+    assert why in trials["damaged"][0].error
 
 
 def test_results_with_odd_values_do_not_crash(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_unfinished_folders_that_are_damaged(tmp_path: Path) -> None:
     other = write_trial(tmp_path, NONE, 3, status="started") / "config.yaml"
     other.write_text(other.read_text() + "from_the_future: 1\n")
     (tmp_path / "demo" / "digits-vit_micro-none-s4-0123456789").mkdir()
-    found = by_status(tmp_path)
-    assert {status: len(trials) for status, trials in found.items()} == {"damaged": 3, "running": 1, "empty": 1}
-    assert "another version" in found["running"][0].error
-    assert all(trial.error for trials in found.values() for trial in trials)
+    trials = by_status(tmp_path)
+    assert {status: len(same) for status, same in trials.items()} == {"damaged": 3, "running": 1, "empty": 1}
+    assert "another version" in trials["running"][0].error
+    assert all(trial.error for same in trials.values() for trial in same)
 
 
 def test_copies_count_once_and_the_finished_one_wins(tmp_path: Path) -> None:

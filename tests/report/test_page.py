@@ -174,10 +174,10 @@ def test_the_page_is_whole_and_reaches_nowhere(tmp_path: Path) -> None:
     write_trial(tmp_path, RDROP, 0)
     text = write_page([tmp_path], tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"\{\{\w+\}\}", text)
-    own = text.split("plotly.js v")[0]
-    assert not re.search(r"""(src|href)=["'](?!#|data:)""", own)
-    assert "default-src 'none'" in own
-    assert "connect-src 'none'" in own
+    outside_plotly = text.split("plotly.js v")[0]
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", outside_plotly)
+    assert "default-src 'none'" in outside_plotly
+    assert "connect-src 'none'" in outside_plotly
     assert text.count("plotly.js v") == 1
     assert len(text) < 6_000_000
 
@@ -190,9 +190,9 @@ def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     assert evil not in text
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert data
-    found = json.loads(data[1])
-    assert found["comparisons"][0]["rows"][0]["group"] == evil
-    assert found["comparisons"][0]["setting"].startswith("{{data}} · ")
+    shown = json.loads(data[1])
+    assert shown["comparisons"][0]["rows"][0]["group"] == evil
+    assert shown["comparisons"][0]["setting"].startswith("{{data}} · ")
 
 
 def test_everything_that_went_wrong_is_on_the_page(tmp_path: Path) -> None:
@@ -257,8 +257,8 @@ def test_a_named_sweep_is_its_own_command(tmp_path: Path) -> None:
 
 def test_of_many_commands_those_of_best_and_baseline_are_shown(tmp_path: Path) -> None:
     for i in range(30):
-        own = {"command": f"rdrop-exp regularizer=rdrop regularizer.alpha={1 + i} x{i}=1"}
-        write_trial(tmp_path, RDROP | {"alpha": 1.0 + i}, 0, 0.9 + i / 1000, result=own)
+        command = {"command": f"rdrop-exp regularizer=rdrop regularizer.alpha={1 + i} x{i}=1"}
+        write_trial(tmp_path, RDROP | {"alpha": 1.0 + i}, 0, 0.9 + i / 1000, result=command)
     write_trial(tmp_path, NONE, 0, 0.8, result={"command": "rdrop-exp regularizer=none"})
     assert commands_of(tmp_path) == {
         "rdrop-exp regularizer=rdrop regularizer.alpha=30 x29=1": 1,
