@@ -13,13 +13,15 @@ import statistics
 import torch
 import torch.nn.functional as F
 from clock import seconds
+from torch import nn
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schedules import learning_rate
-from rdrop_exp.data.batch import Batch
+from rdrop_exp.data.batch import Batch, Data
 from rdrop_exp.data.load import load_data
 from rdrop_exp.models.build import build_network
+from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.train.loop import train
 from rdrop_exp.train.optim import make_optimizer
 from rdrop_exp.train.setup import Setup
@@ -39,7 +41,7 @@ MODELS = {
 }
 
 
-def prepare(o: Options) -> tuple:
+def prepare(o: Options) -> tuple[Data, nn.Module, InstalledNoise, torch.device]:
     device = torch.device(o.device)
     data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=device)
     torch.manual_seed(0)
@@ -50,7 +52,7 @@ def prepare(o: Options) -> tuple:
 def ours(o: Options) -> float:
     data, network, noise, device = prepare(o)
     one = next(data.train(0))
-    data.validation = data.test = lambda: iter([Batch(one.inputs[:1], one.targets[:1])])
+    data.validation = data.test = lambda: iter([Batch(one.inputs[:1], one.targets[:1])])  # type: ignore[method-assign]
     start = seconds(device)
     total = o.schedule.epochs * data.steps_per_epoch
     setup = Setup(options=o, network=network, noise=noise, data=data, device=device, total_steps=total)
