@@ -6,7 +6,18 @@ from pathlib import Path
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.data.listing import SETS, Item, Listing, by_ending, counted, dataset_root, place, set_name, shortened
+from rdrop_exp.data.listing import (
+    SETS,
+    Item,
+    Listing,
+    by_ending,
+    counted,
+    dataset_root,
+    mentions_set,
+    place,
+    set_name,
+    shortened,
+)
 from rdrop_exp.data.pixels import extensions
 
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN")
@@ -35,18 +46,31 @@ def _guess_layout(options: Dataset, root: Path, folders: list[str]) -> str:
     """Whether `folders` are classes or sets; `OptionError` where both are possible."""
     sets = [folder for folder in folders if set_name(folder)]
     others = [folder for folder in folders if folder not in sets and _has_images(root / folder)]
-    of_classes = [folder for folder in sets if _visible(root / folder) and not _images_in(root / folder)]
-    if of_classes and others:
+    of_classes = [folder for folder in folders if _visible(root / folder) and not _images_in(root / folder)]
+    split = [folder for folder in sets if folder in of_classes]
+    if split and others:
         raise OptionError(
-            f"{place(options)}: {shortened(of_classes)} looks like a split, but {shortened(others)} does"
-            " not: set dataset.layout=splits to ignore the others, or dataset.layout=classes if all are classes"
+            f"{place(options)}: {shortened(split)} looks like a split, but {shortened(others)} does not; rename it to"
+            " val or test, or set dataset.layout=splits to ignore it, or dataset.layout=classes if all are classes"
         )
-    if sets and not of_classes and not others:
+    if sets and not split and not others:
         raise OptionError(
-            f"{place(options)}: no class folders inside {shortened(sets)}; sort the images into one folder"
-            " per class, or set dataset.layout=classes if these are the classes"
+            f"{place(options)}: no class folders inside {shortened(sets)}; sort the images into one folder per class,"
+            " or set dataset.layout=classes if these are the classes"
         )
-    return "splits" if of_classes else "classes"
+    if unclear := [folder for folder in of_classes if folder not in sets and mentions_set(folder)]:
+        raise OptionError(
+            f"{place(options)}: {shortened(unclear)} could be splits; rename them to train, val and test, or set"
+            " dataset.layout=classes if they are classes"
+        )
+    for folder in of_classes if not split else ():
+        inner = {set_name(name): name for name in _visible(root / folder)}
+        if None not in inner and len(inner) > 1:
+            raise OptionError(
+                f"{place(options)}: class folder {folder} holds {shortened(sorted(filter(None, inner.values())))}; put"
+                f" the splits outside (train/{folder}), or set dataset.layout=classes to merge them"
+            )
+    return "splits" if split else "classes"
 
 
 def _classes(options: Dataset, root: Path, folders: list[str]) -> Listing:

@@ -47,6 +47,11 @@ def set_name(word: str) -> str | None:
     return WORDS.get(plain) or WORDS.get(re.sub(r"(set|data|images|split)$", "", plain))
 
 
+def mentions_set(word: str) -> bool:
+    """Whether the name of a set is a part of this one, such as of seg_train or test2017."""
+    return any(part in WORDS for part in re.split(r"[^a-z]+", word.casefold()))
+
+
 def dataset_root(options: Dataset) -> Path:
     root = Path(options.root).expanduser()
     if not root.is_dir():

@@ -73,12 +73,33 @@ def test_layout_decides_where_names_are_those_of_splits(tmp_path: Path) -> None:
         load(tmp_path)
     assert load(tmp_path, layout="classes").counts["train"].keys() == {"test", "train"}
     folder(tmp_path / "other", SPLITS | {"extra/a": 3})
-    with pytest.raises(OptionError, match=r"extra does not: set dataset\.layout=splits.*dataset\.layout=classes"):
+    with pytest.raises(OptionError, match=r"extra does not; .*dataset\.layout=splits.*dataset\.layout=classes"):
         load(tmp_path / "other")
     source = load(tmp_path / "other", layout="splits")
     assert sizes(source) == {"train": 16, "validation": 5, "test": 5}
     assert "not used: extra" in source.summary
     assert load(tmp_path / "other", layout="classes").classes == 4
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"seg_train/a": 4, "seg_train/b": 4, "seg_test/a": 4, "seg_test/b": 4}, "seg_test, seg_train could be splits"),
+        ({"train2017/a": 4, "val2017/a": 4}, "train2017, val2017 could be splits"),
+        ({"train/a": 4, "train/b": 4, "eval/a": 4}, "train looks like a split, but eval does not"),
+        ({"cat/train": 4, "cat/test": 4, "dog/train": 4, "dog/test": 4}, r"cat holds test, train; .*\(train/cat\)"),
+    ],
+)
+def test_what_could_be_splits_is_not_taken_for_classes(tmp_path: Path, counts: dict[str, int], message: str) -> None:
+    folder(tmp_path, counts)
+    with pytest.raises(OptionError, match=rf"{message}.*dataset\.layout=classes"):
+        load(tmp_path)
+    assert load(tmp_path, layout="classes").classes == len({name.partition("/")[0] for name in counts})
+
+
+def test_classes_may_mention_a_split(tmp_path: Path) -> None:
+    folder(tmp_path, {"train station": 10, "test tube": 10, "cat/train": 5, "cat/walking": 5})
+    assert load(tmp_path).classes == 3
 
 
 # -- splits -----------------------------------------------------------------------------------------------------------
