@@ -90,14 +90,17 @@ def parse(words: list[str]) -> tuple[Overrides, list[str]]:
             raise OptionError(f"{word} is not an option: write key=value")
         if any(key == name or key.startswith(f"{name}.") for name in RESERVED):
             raise OptionError(f"{key} is set by the probe itself: leave it out")
+    overrides: Overrides = {}
+    for word in arrange(words):
         try:
             sweep = OverridesParser.create().parse_override(word).is_sweep_override()
         except HydraException as error:
             raise OptionError(f"{word} is not valid Hydra syntax: {' '.join(str(error).split())}") from None
         if sweep:
             raise OptionError(f"{word} has several values: probe one setting at a time")
-    keys_and_values = (word.partition("=") for word in arrange(words))
-    return {key: value for key, _, value in keys_and_values}, launcher
+        key, _, value = word.partition("=")
+        overrides[key] = value
+    return overrides, launcher
 
 
 def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None = None) -> ProbeSetting:

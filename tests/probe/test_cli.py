@@ -47,12 +47,13 @@ def test_user_errors_are_one_sentence(
 
 
 def test_overrides_are_read_as_rdrop_exp_reads_them() -> None:
-    overrides, launcher = parse(
-        ["model.name=resnet18", "model.args.stem_width=16", "hydra.launcher.slots=1", "dataset=digits"]
-    )
+    words = ["model.name=resnet18", "model.args.stem_width=16", "dataset.root=/data (mine)", "hydra.launcher.slots=1"]
+    overrides, launcher = parse(words)
     assert overrides == {
-        "model": "timm", "model.name": "resnet18", "++model.args.stem_width": "16", "dataset": "digits",
+        "model": "timm", "model.name": "resnet18", "++model.args.stem_width": "16", "dataset.root": "'/data (mine)'",
     }  # fmt: skip
+    with hydra_ready():
+        assert composed(overrides).dataset.root == "/data (mine)"
     assert launcher == ["hydra.launcher.slots=1"]
     assert [slot.threads for slot in setting.worker_slots([*launcher, "hydra.launcher.threads=2"])] == [2]
 
