@@ -89,8 +89,13 @@ def _without_broken(options: Dataset, listing: Listing, broken: dict[str, str], 
             f"{place(options)}: no image of class {shortened(sorted(before - after))} can be read, such as"
             f" {first.path} ({broken[first.name]})"
         )
+    for part, items in kept.items():
+        if not items:
+            raise OptionError(
+                f"{place(options)}: no image of the {part} set can be read, such as {first.path} ({broken[first.name]})"
+            )
     note = f"{counted(len(broken), 'unreadable image')} skipped ({shortened(sorted(broken), 3)})"
-    return Listing({part: items for part, items in kept.items() if items}, listing.origins, [*listing.notes, note])
+    return Listing(kept, listing.origins, [*listing.notes, note])
 
 
 def _store(path: Path, outcome: dict[str, Any]) -> None:
@@ -163,7 +168,7 @@ def _examine(path: str, reader: Decoder, thorough: bool = True) -> tuple[str, by
 
 
 def _is_complete(image: Image.Image, head: bytes, end: bytes, size: int) -> bool:
-    """Whether the file's end shows that it is not cut off; False: it may be, or nobody knows."""
+    """Whether the file's end shows that it is not cut off; False: it may be, or its format does not show it."""
     match image.format:
         case "JPEG":
             return end.rstrip(b"\0\r\n ").endswith(b"\xff\xd9")

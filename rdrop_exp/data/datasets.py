@@ -12,7 +12,7 @@ from rdrop_exp.data.files import READERS, USERS_FILES, list_files
 from rdrop_exp.data.listing import class_names, joined
 from rdrop_exp.data.pixels import Decoder, decoder
 from rdrop_exp.data.published import TORCHVISION, TorchvisionSet, check_torchvision, read_digits, read_torchvision
-from rdrop_exp.data.summary import class_counts, copies_across, summarise
+from rdrop_exp.data.summary import class_counts, notes_on_copies, summarise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,8 +104,8 @@ def _from_files(options: Dataset) -> Source:
     copies = [[positions[name] for name in group if name in positions] for group in checked.copies]
     groups = np.asarray(joined([item.group for item in items], copies))
     source = _source(options, parts, names, None, listing.origins, groups)
-    leaks = copies_across(copies, source.sets, set(parts))
-    summary = "; ".join([source.summary, *listing.notes, *leaks])
+    copy_notes = notes_on_copies(copies, source.labels, source.sets, set(parts))
+    summary = "; ".join([source.summary, *listing.notes, *copy_notes])
     return replace(source, summary=summary, fingerprint=checked.fingerprint)
 
 

@@ -7,7 +7,7 @@ from rdrop_exp.data.table import image_csv
 
 READERS = {"imagenet": imagenet, "image_folder": image_folder, "image_csv": image_csv}
 USERS_FILES = ("image_folder", "image_csv")
-"""Data sets that nobody else knows: their files are checked and have a fingerprint."""
+"""The user's own data: its files are checked and have a fingerprint."""
 
 
 def list_files(options: Dataset) -> Listing:

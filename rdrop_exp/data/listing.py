@@ -32,7 +32,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What was found, and what a user should know about it."""
+    """The files, and what a user should know about them."""
 
     items: dict[str, list[Item]]
     """Set ("train", "validation", "test") → its images; a missing set is to be split off."""
@@ -81,7 +81,8 @@ def class_names(listing: Listing) -> list[str]:
         values = {name: float(name) for name in trained}
     except ValueError:
         return sorted(trained)
-    return sorted(trained, key=lambda name: (values[name], name) if math.isfinite(sum(values.values())) else name)
+    finite = all(map(math.isfinite, values.values()))  # nan has no place in an order
+    return sorted(trained, key=lambda name: (values[name], name) if finite else name)
 
 
 def joined(groups: list[str], copies: list[list[int]]) -> list[int]:

@@ -45,10 +45,11 @@ def summarise(options: Dataset, names: list[str], sets: Sets, origins: dict[str,
     return "; ".join([f"{title}: {', '.join(words)}", *notes])
 
 
-def copies_across(copies: list[list[int]], sets: Sets, given: set[str]) -> list[str]:
-    """Notes on images of the given validation and test sets that are also in the training set."""
+def notes_on_copies(copies: list[list[int]], labels: NDArray[np.int64], sets: Sets, given: set[str]) -> list[str]:
+    """Notes on files (positions) with the same bytes: of several classes, or across sets that are `given`."""
     place = {int(item): part for part, items in sets.items() for item in items}
-    notes = []
+    contradicting = sum(len(group) for group in copies if len(set(labels[group])) > 1)
+    notes = [f"{counted(contradicting, 'image')} with an exact copy in another class"] if contradicting else []
     for part in ("validation", "test"):
         repeated = [item for group in copies for item in group if place.get(item) == part]
         trained = {item for group in copies if any(place.get(i) == "train" for i in group) for item in group}

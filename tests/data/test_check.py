@@ -79,6 +79,16 @@ def test_broken_files_are_refused_or_skipped(tmp_path: Path) -> None:
         load(tmp_path, broken="skip")
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_set_without_a_readable_image_is_refused(tmp_path: Path, part: str) -> None:
+    """It must not be replaced by a part of another set."""
+    folder(tmp_path, {"train/a": 6, "train/b": 6, "test/a": 6, "test/b": 6})
+    for path in (tmp_path / part).rglob("*.png"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(OptionError, match=rf"no image of the {part} set can be read, such as .*/{part}/a/0\.png"):
+        load(tmp_path, broken="skip")
+
+
 def test_broken_files_of_a_table(tmp_path: Path) -> None:
     broken(tmp_path)
     names = [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*.*"))]
@@ -158,6 +168,14 @@ def test_copies_across_given_sets_are_noted(tmp_path: Path) -> None:
     folder(tmp_path, {"train/a": 6, "train/b": 6, "test/a": 2, "test/b": 2})
     (tmp_path / "test" / "a" / "leak.png").write_bytes((tmp_path / "train" / "a" / "3.png").read_bytes())
     assert "1 test image also in train (same bytes)" in load(tmp_path, validation=0.01, split_seed=1).summary
+
+
+def test_copies_in_two_classes_are_noted(tmp_path: Path) -> None:
+    folder(tmp_path, {"a": 6, "b": 6})
+    (tmp_path / "b" / "again.png").write_bytes((tmp_path / "a" / "3.png").read_bytes())
+    source = load(tmp_path)
+    check_sets(source)
+    assert "2 images with an exact copy in another class" in source.summary
 
 
 def test_images_that_differ_in_the_middle_are_no_copies(tmp_path: Path) -> None:
