@@ -35,6 +35,7 @@ class Compositions:
         self.bases: dict[Texts, DictConfig] = {}
         self.resolvers: dict[Texts, Any] = {}  # what ${hydra:...} looks at
         self.group_names: dict[str, list[str]] = {}
+        self.known_keys: dict[tuple[Texts, str], bool] = {}
 
     def parse(self, text: str) -> Override:
         if text not in self.parsed:
@@ -84,11 +85,14 @@ class Compositions:
 
     def has_key(self, groups: Texts, text: str) -> bool:
         """Whether an override finds its key; other errors are for the combination that has it."""
-        try:
-            apply_overrides([self.parse(text)], copy.deepcopy(self.bases[groups]))
-        except ConfigCompositionException as error:
-            return not is_unknown_key(error)
-        return True
+        same = groups, text if "{" in text else text.partition("=")[0]  # a mapping has keys of its own
+        if same not in self.known_keys:
+            try:
+                apply_overrides([self.parse(text)], copy.deepcopy(self.bases[groups]))
+                self.known_keys[same] = True
+            except ConfigCompositionException as error:
+                self.known_keys[same] = not is_unknown_key(error)
+        return self.known_keys[same]
 
     def option_names(self) -> set[str]:
         """Groups, and every dotted key of all configurations."""

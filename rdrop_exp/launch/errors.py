@@ -19,4 +19,4 @@ def suggestion(word: str, names: Iterable[str]) -> str:
     close = [min(completions, key=len)] if completions else difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; available: {', '.join(names)}" if 0 < len(names) <= 30 else ""
+    return f"; the choices are {', '.join(names)}" if 0 < len(names) <= 30 else ""

@@ -35,6 +35,7 @@ def summary(plan: SweepPlan, workers: int, every: bool) -> str:
             estimate.add(job.trial, read_result(job.trial.folder).get("seconds"))
     lines = [plan.title] if plan.title else []
     lines += [f"{sizes(plan)}: {work_left(plan, states, estimate, workers)}", *plan.warnings]
+    lines += dict.fromkeys(job.trial.data for job in plan.jobs if job.trial.data)
     if plan.duplicates:
         removed = counted(len(plan.duplicates), "duplicate")
         lines.append(f"Equivalent configurations run once: {removed} removed" + (":" if every else ""))

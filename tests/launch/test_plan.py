@@ -171,7 +171,7 @@ def test_a_single_value_of_such_a_key_needs_only_the_rewritten_command_line(app)
         (["regg=none,drop"], "regg is not an option; did you mean reg?"),
         (["reg=none,dorp"], "reg=dorp is not a choice; did you mean drop?"),
         (["x=interval(0,1)"], "x=interval(0,1) is an interval and cannot be enumerated: use choice() or range()"),
-        (["hydra.sweeper.sweep=nope"], "sweep=nope is not a sweep in sweeps; available: demo"),
+        (["hydra.sweeper.sweep=nope"], "sweep=nope is not a sweep in sweeps; the choices are demo"),
         (["x=1,2", "hydra.launcher.slots=0"], "hydra.launcher.slots=0 must be a whole number from 1 to "),
         (["hydra.sweeper.describe=nowhere:f"], "hydra.sweeper.describe=nowhere:f cannot be imported"),
     ],
