@@ -32,6 +32,8 @@ EDGE = 4096
 """Bytes at the start and at the end of a file that are read of larger ones."""
 DECODE_ALL = 100_000_000
 """Bytes of all files up to which each is decoded in full, in a second or two."""
+DECODE_PIXELS = 25_000_000
+"""But not larger images than this: several are decoded at a time."""
 BLOCK = 64
 VERSION = 2
 
@@ -159,7 +161,7 @@ def _examine(path: str, reader: Decoder, thorough: bool = True) -> tuple[str, by
             with Image.open(file) as image:
                 reader.prepare(image)
                 shape = image.size
-                small = thorough or image.width * image.height <= SMALL
+                small = image.width * image.height <= (DECODE_PIXELS if thorough else SMALL)
                 if small or not _is_complete(image, head, head + tail, size):
                     image.load()
     except Exception as error:  # whatever Pillow's readers raise on malformed files

@@ -60,7 +60,10 @@ def _score(text: str, delimiter: str, wanted: Sequence[str]) -> tuple[int, int]:
 
 
 def _decode(file: Path) -> str:
-    raw = file.read_bytes()
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise OptionError(f"cannot read {file}: {error.strerror}") from None
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if raw.startswith(mark)), "utf-8")
     try:
         text = raw.decode(encoding)

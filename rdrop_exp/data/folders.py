@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from pathlib import Path
+from typing import NoReturn
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
@@ -151,7 +152,14 @@ def _class_folders(options: Dataset, folder: Path, ignored: Counter[str]) -> lis
     return items
 
 
-def _refuse(error: OSError) -> None:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
     raise OptionError(f"cannot read folder {error.filename}: {error.strerror}")
 
 
@@ -166,13 +174,13 @@ def _is_loop(directory: str) -> bool:
 def _visible(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    names = (entry.name for entry in os.scandir(folder) if entry.is_dir())
+    names = (entry.name for entry in _entries(folder) if entry.is_dir())
     return sorted(name for name in names if not name.startswith(".") and name not in SYSTEM_FOLDERS)
 
 
 def _images_in(folder: Path) -> list[str]:
     readable = extensions()
-    names = (entry.name for entry in os.scandir(folder) if entry.is_file())
+    names = (entry.name for entry in _entries(folder) if entry.is_file())
     return [name for name in names if not name.startswith(".") and os.path.splitext(name)[1].lower() in readable]
 
 

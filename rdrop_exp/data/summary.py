@@ -42,7 +42,8 @@ def summarise(options: Dataset, names: list[str], sets: Sets, origins: dict[str,
         part for part in ("validation", "test") if part in given and getattr(options, part) != getattr(plain, part)
     ]
     notes = [f"ignored: dataset.{part} (the data has its own {part} set)" for part in unused]
-    return "; ".join([f"{title}: {', '.join(words)}", *notes])
+    text = "; ".join([f"{title}: {', '.join(words)}", *notes])
+    return text.encode(errors="replace").decode()  # file names may hold bytes that are no text
 
 
 def notes_on_copies(copies: list[list[int]], labels: NDArray[np.int64], sets: Sets, given: set[str]) -> list[str]:

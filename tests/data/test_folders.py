@@ -1,6 +1,9 @@
 """Folders of classes and of splits: what is read, what the summary says of it, and what is refused."""
 
+import errno
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +230,26 @@ def test_a_relative_root_is_shown_in_full(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError, match=rf"dataset\.root=photos \({tmp_path}{os.sep}photos\): folder not found"):
         load(Path("photos"))
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path, {"a": 5, "b/inner": 5})
+    scan = os.scandir
+
+    def refuse(path: str | Path) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith(locked):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)  # type: ignore[return-value]
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for locked in ("/a", "/inner", tmp_path.name):
+        with pytest.raises(OptionError, match=rf"cannot read folder .*{locked}: Permission denied"):
+            load(tmp_path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems refuse such a name")
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    folder(tmp_path, {"a": 5, "b": 5})
+    os.rename(tmp_path / "a", os.fsencode(tmp_path) + b"/caf\xe9")
+    source = load(tmp_path)
+    assert source.summary.startswith(f"{tmp_path.name}: 2 classes (b, caf?), 7 train")
