@@ -57,7 +57,7 @@ def _cell(contents: Sequence[dict[str, Any]], path: str, form: str) -> str:
     mean, sd = mean_sd([value["value"] if isinstance(value, dict) else value for value in values])
     text = f"{mean:{form}}"
     if sd is not None:
-        text += f" ± {sd:{form.removeprefix('+')}}"
+        text += f" ± {sd:{form.removeprefix('+').replace('3g', '2g')}}"
     elif isinstance(values[0], dict) and values[0]["low"] is not None:
         text += f" [{values[0]['low']:{form}}, {values[0]['high']:{form}}]"
     return text.replace("-", "−")
