@@ -23,6 +23,10 @@ def find() -> str | None:
     return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
+READY = "document.querySelectorAll('.plot .main-svg').length >= 8"
+"""The page of the fixture `page` has drawn its figures."""
+
+
 class Chromium:
     """One browser with one page; a context manager. `errors` and `requests` gather what the page did."""
 
@@ -124,3 +128,13 @@ class Chromium:
             self.errors.append(values["entry"]["text"])
         elif method == "Runtime.consoleAPICalled" and values["type"] in ("error", "warning", "assert"):
             self.errors.append(str(values["args"]))
+
+
+def opened(browser: Chromium, url: str, **how: Any) -> None:
+    browser.open(url, **how)
+    browser.until(READY)
+
+
+def keep(browser: Chromium, name: str) -> None:
+    if os.environ.get("SCREENSHOTS"):
+        browser.screenshot(Path(os.environ["SCREENSHOTS"]) / f"{name}.png", whole=True)

@@ -42,6 +42,15 @@ def fifo(name: str) -> Callable[[Path], None]:
     return damage
 
 
+def not_utf8(folder: Path) -> None:
+    (folder / "result.json").write_bytes(b'{"status": "\xff"}')
+
+
+def replaced_by_a_folder(folder: Path) -> None:
+    (folder / "result.json").unlink()
+    (folder / "result.json").mkdir()
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "deep": with_value("versions", "[" * 100_000 + "]" * 100_000),
     "fairly deep": with_value("versions", "[" * 500 + "]" * 500),
@@ -49,10 +58,10 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "400 digits in an option": with_value("epochs", "9" * 400),
     "5,000 digits": with_value("steps", "9" * 5000),
     "half a surrogate pair": with_value("group", '"\\ud800"'),
-    "not UTF-8": lambda folder: (folder / "result.json").write_bytes(b'{"status": "\xff"}') and None,
+    "not UTF-8": not_utf8,
     "a FIFO for the result": fifo("result.json"),
     "a FIFO for the metrics": fifo("metrics.jsonl"),
-    "a folder for the result": lambda folder: ((folder / "result.json").unlink(), (folder / "result.json").mkdir())[1],
+    "a folder for the result": replaced_by_a_folder,
 }
 
 

@@ -16,7 +16,7 @@ MAIZE = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 
 def test_student_sleep_data() -> None:
     mean, sd = s.mean_sd(SLEEP)
-    assert (mean, sd) == (pytest.approx(1.58), pytest.approx(1.2300, abs=5e-5))
+    assert [mean, sd] == pytest.approx([1.58, 1.2300], abs=5e-5)
     assert s.t_p_value(SLEEP) == pytest.approx(0.002833, abs=5e-7)
     assert s.t_interval(SLEEP) == pytest.approx((0.7001, 2.4599), abs=5e-5)
 

@@ -10,6 +10,8 @@ import yaml
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import canonical, trial_spec
+from rdrop_exp.report.compare import make_report
+from rdrop_exp.report.comparison import Comparison
 
 BASE: dict[str, Any] = {
     "model": {"name": "vit_micro", "label": "vit_micro"},
@@ -97,3 +99,19 @@ def curve(rows: int, val: float, options: Any, speed: float, share: float = 1.0)
             row |= {"val/accuracy": near, "val/loss": 1 - near}
         written.append(row)
     return written
+
+
+def write(root: Path, regularizer: dict[str, Any], values: list[float], **more: Any) -> None:
+    """A trial for each test accuracy, seeds from 0."""
+    for seed, value in enumerate(values):
+        write_trial(root, regularizer, seed, value, **more)
+
+
+def only(root: Path, baseline: str = "", metric: str = "") -> Comparison:
+    """The comparison of trials of one setting."""
+    (comparison,) = make_report([root], baseline, metric).comparisons
+    return comparison
+
+
+def labels(comparison: Comparison) -> list[str]:
+    return [row.label for row in comparison.rows]
