@@ -17,12 +17,12 @@ class PlannedTrial:
     """Shared by trials that differ only by their seed."""
     work: float = 1.0
     """Expected cost in any unit; the most expensive trials start first."""
-    data: str = ""
-    """What its data set holds; the plan says so once."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the plan, such as options that have no effect."""
     method: str = ""
     """What is compared; a named sweep's `baseline` begins with the method of one of its trials."""
+    data: str = ""
+    """What its data set holds; the plan says so once."""
 
 
 @dataclass(slots=True)
