@@ -1,11 +1,46 @@
-"""The commands start without what only training and plotting need."""
+"""What imports what: no circle, no arrow from a lower room to a higher one, and light commands."""
 
+import ast
+import graphlib
 import subprocess
 import sys
 
 import pytest
 
+from tests.conftest import ROOT
+
 HEAVY = ("torch", "timm", "numpy", "scipy", "plotly", "rich", "wandb", "hydra", "omegaconf")
+ROOMS = (
+    "config", "seeds", "launch", "hardware", "noise", "models", "data", "runs", "train", "console", "report",
+    "analysis", "cli", "probe", "__main__",
+)  # fmt: skip
+"""Each may import from those before it."""
+
+
+def imports() -> dict[str, set[str]]:
+    """Module → modules of the package that it imports, also inside functions."""
+    paths = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in (ROOT / "rdrop_exp").rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    graph: dict[str, set[str]] = {name: set() for name in modules}
+    for name, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rdrop_exp"):
+                inside = {f"{node.module}.{alias.name}" for alias in node.names}
+                graph[name] |= {each if each in modules else str(node.module) for each in inside}
+            elif isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names if alias.name in modules}
+    return graph
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    assert list(graphlib.TopologicalSorter(imports()).static_order())  # raises CycleError with the circle
+
+
+def test_rooms_import_from_lower_rooms_only() -> None:
+    for module, targets in imports().items():
+        for target in targets - {"rdrop_exp"}:
+            room, lower = module.split(".")[1], target.split(".")[1]
+            assert ROOMS.index(lower) <= ROOMS.index(room), f"{module} imports {target}"
 
 
 @pytest.mark.parametrize("command", ["report", "analysis", "probe"])
