@@ -45,8 +45,31 @@ function drawTrend(home, chart, slots, metric, measure, base) {
   const numbers = chart.numeric
     ? { type: chart.log ? "log" : "linear", tickvals: chart.values.map(Number), ticktext: chart.values }
     : { type: "category", categoryorder: "array", categoryarray: chart.values };
-  const layout = { xaxis: Charts.axis(chart.option, numbers), yaxis: Charts.axis(""), shapes };
-  Charts.draw(home, `${measure} ${metric.name} over ${chart.option}`, `${words.join(". ")}.`, traces, layout);
+  const seen = chart.lines.flatMap((one) =>
+    one.points.flatMap((p) => [p.low ?? p.mean, p.high ?? p.mean, ...p.seeds]),
+  );
+  const range = robustRange(base === null ? seen : [...seen, base]);
+  const yaxis = Charts.axis("", range),
+    outliers = range.range ? " (outliers beyond the axis)" : "";
+  const layout = { xaxis: Charts.axis(chart.option, numbers), yaxis, shapes };
+  Charts.draw(
+    home,
+    `${measure} ${metric.name} over ${chart.option}${outliers}`,
+    `${words.join(". ")}.`,
+    traces,
+    layout,
+  );
+}
+
+/** The range of most values, where a diverged group would flatten all others; else Plotly's choice. */
+function robustRange(values) {
+  const ordered = values.toSorted((a, b) => a - b),
+    at = (share) => ordered[Math.round(share * (ordered.length - 1))];
+  const reach = 3 * (at(0.75) - at(0.25)),
+    low = Math.max(at(0), at(0.25) - reach),
+    high = Math.min(at(1), at(0.75) + reach);
+  const pad = 0.05 * (high - low);
+  return reach > 0 && (low > at(0) || high < at(1)) ? { range: [low - pad, high + pad] } : {};
 }
 
 /** A matrix of validation means for two options of one regularizer, the best cell framed. */

@@ -25,6 +25,8 @@ def test_on_a_phone_difference_and_verdict_come_first(browser: Chromium, page: s
     assert heads(browser)[:3] == ["rank", "difference", "verdict"]
     cell = "document.querySelector('#table tbody tr td:nth-child(2)')"
     assert browser.evaluate(f"{cell}.textContent").startswith("+1.15")
+    verdict = "document.querySelector('#table tbody tr td:nth-child(3)').getBoundingClientRect()"
+    assert browser.evaluate(f"{verdict}.left") < 300  # seen without scrolling
     opened(browser, page)
     assert heads(browser)[:4] == ["rank", "val_mean", "test_mean", "difference"]
 
