@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rdrop_exp.config.compose import packaged
 from rdrop_exp.config.identity import canonical
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
@@ -54,7 +55,7 @@ def hydra_ready() -> Iterator[None]:
 
     cli.register()
     version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    with hydra.initialize_config_dir(str(cli.packaged("conf")), **version):
+    with hydra.initialize_config_dir(str(packaged("conf")), **version):
         yield
 
 
@@ -137,16 +138,16 @@ def without_rates(overrides: Overrides, config_dir: Path | None = None) -> Overr
 
 
 def worker_slots(launcher: list[str]) -> list[Any]:
-    """The slots that the launcher will use, given its overrides."""
+    """The slots that the launcher will use, given its overrides; `OptionError` for an unknown one."""
     import yaml  # type: ignore[import-untyped]
 
     from rdrop_exp.launch.devices import allocate
     from rdrop_exp.launch.options import RunnerConf, checked
 
-    given = {word.partition("=")[0].rpartition(".")[2]: yaml.safe_load(word.partition("=")[2]) for word in launcher}
-    known: dict[str, Any] = {key: given[key] for key in ("gpus", "per_gpu", "threads", "slots") if key in given}
+    words = (word.removeprefix("hydra.launcher.").partition("=") for word in launcher)
+    values = {name: yaml.safe_load(text) for name, _, text in words if "." not in name}
     try:
-        o = checked(RunnerConf, known)
+        o = checked(RunnerConf, values)
         return allocate(o.gpus, o.per_gpu, o.threads, o.slots)
     except ValueError as error:
         raise OptionError(str(error)) from None

@@ -27,6 +27,8 @@ from tests.probe.helpers import COST
         ("modle=resnet18", "did you mean model?"),
         ("schedule.epochs=0", "schedule.epochs=0"),
         ("model=nothing", "model=nothing"),
+        ("hydra.launcher.slot=2", "did you mean hydra.launcher.slots?"),
+        ("hydra.launcher.slots=0", "hydra.launcher.slots=0"),
         ("--trials 3", "--trials=3"),
         ("--minutes 0", "--minutes=0"),
         ("--rates 0.1,2", "--rates=0.1,2"),
