@@ -28,7 +28,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="trial folders, or folders that contain them at any depth",
     )
-    add("--baseline", default="", metavar="NAME", help="group or regularizer to compare with (default: none)")
+    add(
+        "--baseline",
+        default="",
+        metavar="NAME",
+        help="group or regularizer to compare with (default: the sweep's, else none)",
+    )
     add("--metric", default="", metavar="NAME", help="metric to compare, such as val/loss (default: accuracy)")
     add("--top", type=int, default=30, metavar="N", help="number of groups to print; 0 prints all (default: 30)")
     add("--page", type=Path, metavar="PATH", help="where to write the page (default: report.html in the first folder)")

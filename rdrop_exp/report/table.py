@@ -32,7 +32,12 @@ def cells(row: Row, comparison: Comparison) -> tuple[str, ...]:
         change += " [{}, {}]".format(*interval(difference.interval, metric)) if difference.interval else ""
         p = "" if difference.p_holm is None else "<0.001" if difference.p_holm < 0.001 else f"{difference.p_holm:.3f}"
     if difference and row.val.mean is not None:
-        verdict = str(difference.verdict)
+        more = (
+            f" (+{difference.more_seeds} seed{'s' if difference.more_seeds > 1 else ''})"
+            if difference.more_seeds
+            else ""
+        )
+        verdict = f"{difference.verdict}{more}"
     relative = "" if row.relative_cost is None else f" (×{row.relative_cost:.2f})"
     return (
         str(row.rank) if row.val.mean is not None else "",
@@ -145,6 +150,7 @@ def _table(comparison: Comparison, top: int, narrow: bool) -> "Table":
         if top and place > top and row is not comparison.baseline:
             continue
         texts = [Text(cell) for cell in cells(row, comparison)[:shown]]
-        texts[7].style = colours.get(texts[7].plain, "dim")
+        verdict = texts[7].plain.partition(" (")[0]
+        texts[7] = Text(verdict if narrow else texts[7].plain, colours.get(verdict, "dim"))
         table.add_row(*texts, style="bold" if row.rank == 1 else None)
     return table
