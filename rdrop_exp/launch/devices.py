@@ -32,7 +32,7 @@ class Slot:
         return variables if self.gpu is None else variables | {"CUDA_VISIBLE_DEVICES": self.gpu}
 
     def __str__(self) -> str:
-        return f"slot {self.index}" if self.gpu is None else f"slot {self.index} (GPU {self.gpu})"
+        return f"worker {self.index}" if self.gpu is None else f"worker {self.index} (GPU {self.gpu})"
 
 
 def allocate(gpus: Any = None, per_gpu: int = 1, threads: int = 1, slots: int | None = None) -> list[Slot]:

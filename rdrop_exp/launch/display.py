@@ -123,7 +123,7 @@ class Display:
 
     def workers(self, rows: Sequence[WorkerRow]) -> RenderableType:
         table = Table(box=None, padding=(0, 1), header_style="dim")
-        table.add_column("slot")
+        table.add_column("worker")
         table.add_column("trial", no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column("done", justify="right", no_wrap=True, overflow="ellipsis", max_width=24)
         for heading in (*self.columns, "MiB", "time"):
@@ -131,7 +131,7 @@ class Display:
         for row in rows:
             share = as_number(row.metrics.get("progress"))
             table.add_row(
-                row.slot.removeprefix("slot "),
+                row.worker.removeprefix("worker "),
                 Text(row.trial or "idle"),
                 Text(row.stage if share is None else f"{share:.0%}"),
                 *(number(row.metrics.get(key)) for key in self.columns.values()),

@@ -34,7 +34,7 @@ class TrialEvent:
 class WorkerRow:
     """One worker at this moment."""
 
-    slot: str
+    worker: str
     trial: str = ""
     """Name of its trial; empty: idle."""
     stage: str = ""

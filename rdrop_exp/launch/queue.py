@@ -77,7 +77,7 @@ class TrialQueue:
         try:
             return job.protocol and is_locked(job.trial.folder)
         except OSError as error:
-            self.failed(job, f"its folder cannot be used: {error.strerror}: {error.filename}", final=True)
+            self.failed(job, f"folder cannot be used: {error.strerror}: {error.filename}", final=True)
             return None
 
     def put_back(self, job: Job) -> None:
@@ -104,7 +104,7 @@ class TrialQueue:
             if locked:
                 self.elsewhere.append(job)
             elif locked is not None:
-                self.failed(job, "its task returned without a finished result.json")
+                self.failed(job, "the task returned without a finished result.json")
             return
         result = unpickled(blob) or JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
         self.settle(job, result, seconds, EventKind.FINISHED)

@@ -61,7 +61,7 @@ def main(descriptor: int, runner: int, setup: int) -> None:
             with output_to(log):
                 message = run(state, index, overrides, common["accumulate_key"])
         except OSError as error:
-            message = {"kind": MessageKind.RAISED, "reason": f"its log cannot be written: {error.strerror}: {log}"}
+            message = {"kind": MessageKind.RAISED, "reason": f"log cannot be written: {error.strerror}: {log}"}
         with contextlib.suppress(BrokenPipeError):
             connection.send(message)
         if message["kind"] != MessageKind.RETURNED:

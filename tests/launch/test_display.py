@@ -47,9 +47,9 @@ def test_a_terminal_shows_progress_workers_ranking_and_failures():
     shown.event(EventKind.FINISHED_EARLIER, 0, result=result, seconds=60)
     shown.event(EventKind.FAILED, 3, reason="ValueError: [red]no[/red]")
     metrics = {"progress": 0.5, "epoch": 2.5, "train/loss": 0.1234, "val/accuracy": 0.8, "images_per_second": 12345.6}
-    busy = WorkerRow("slot 1 (GPU 3)", "digits-b-s0", metrics=metrics, memory=123, seconds=7)
+    busy = WorkerRow("worker 1 (GPU 3)", "digits-b-s0", metrics=metrics, memory=123, seconds=7)
     with shown.display.live():
-        shown.display.refresh(lambda: Snapshot([busy, WorkerRow("slot 0")], elsewhere=2, seconds_left=90))
+        shown.display.refresh(lambda: Snapshot([busy, WorkerRow("worker 0")], elsewhere=2, seconds_left=90))
     lines = shown.text().splitlines()
     assert "1/4 trials, 1 failed, 2 with another runner, about 90 s left" in shown.text()
     headings = next(line for line in lines if "MiB" in line)
@@ -66,7 +66,9 @@ def test_a_terminal_shows_progress_workers_ranking_and_failures():
 def test_before_the_first_row_there_is_what_the_trial_does():
     shown = Shown(terminal=True)
     with shown.display.live():
-        shown.display.refresh(lambda: Snapshot([WorkerRow("slot 0", "digits-a-s0", stage="reading 4,000 images [x]")]))
+        shown.display.refresh(
+            lambda: Snapshot([WorkerRow("worker 0", "digits-a-s0", stage="reading 4,000 images [x]")])
+        )
     assert any("digits-a-s0" in line and "reading 4,000 images [x]" in line for line in shown.text().splitlines())
 
 

@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_used_fails_alone_and_a_damaged_result_is_run_ag
     assert "4 of 7 trials failed" in done.err
     for name in ("file", "claim", "result", "log"):
         assert f"failed: x={name}: " in done.out
-    assert f"failed: x=file: its folder cannot be used: Not a directory: {folders['file']}/claim" in done.out
+    assert f"failed: x=file: folder cannot be used: Not a directory: {folders['file']}/claim" in done.out
     finished = ("fine", "list", "number")
     assert [json.loads((folders[name] / "result.json").read_text())["value"] for name in finished] == list(finished)
 
@@ -375,7 +375,7 @@ def test_a_full_gpu_is_waited_for(monkeypatch):
     assert not one.may_start(slot)
     one.check_memory_at[slot] = 0.0
     assert one.may_start(slot)
-    assert said == ["slot 0 (GPU 0) is waiting for memory: 100 MiB free, hydra.launcher.min_free_memory=1000"]
+    assert said == ["worker 0 (GPU 0) is waiting for memory: 100 MiB free, hydra.launcher.min_free_memory=1000"]
 
 
 HUGE = '{"status": "finished", "seconds": %s}' % ("9" * 400)

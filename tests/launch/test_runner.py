@@ -39,8 +39,8 @@ def write(tmp_path, name, text):
 
 def test_before_the_first_row_the_display_shows_what_the_trial_does(runner, tmp_path):
     (row,) = runner.snapshot().workers
-    assert (row.slot, row.trial, row.stage, row.metrics, row.memory) == (
-        "slot 1 (GPU 3)",
+    assert (row.worker, row.trial, row.stage, row.metrics, row.memory) == (
+        "worker 1 (GPU 3)",
         "trial-0",
         "starting",
         {},
