@@ -2,7 +2,7 @@
 
     python benchmarks/linear.py
 
-One thread, float32, CPU time, forward and backward; the shapes of a ViT of width 96 on 128 images of 50 tokens. The two alternate.
+One thread, float32, CPU time, forward and backward, both in turn; shapes of a ViT of width 96, 128 images of 50 tokens.
 """
 
 import argparse
