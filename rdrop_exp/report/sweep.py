@@ -1,8 +1,13 @@
-"""What a named sweep says of itself in sweep.yaml, which the sweeper leaves beside its trials."""
+"""What a named sweep says of itself in sweep.yaml, which the sweeper leaves beside its trials:
 
+sweep, title, answers, baseline and name as in the sweep's file, and `arguments`, the overrides of the command line.
+"""
+
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rdrop_exp.report.text import one_line
 from rdrop_exp.runs.folder import read_yaml
@@ -34,12 +39,20 @@ def _read(folder: Path) -> Sweep | None:
     except (OSError, ValueError):
         return None
     texts = {name: one_line(value) for name, value in content.items() if isinstance(value, str)}
-    name = texts.get("sweep", "")
-    renamed = f" name={folder.name}" if folder.name != texts.get("name", name) else ""
+    name, arguments = (
+        texts.get("sweep", ""),
+        [one_line(a) for a in _list(content.get("arguments")) if isinstance(a, str)],
+    )
+    if folder.name != texts.get("name", name) and not any(a.startswith("name=") for a in arguments):
+        arguments.append(f"name={folder.name}")
     return Sweep(
         folder=folder,
         title=texts.get("title", "") or name,
         question=texts.get("answers", ""),
-        baseline=texts.get("baseline", "").rpartition("=")[2],
-        command=texts.get("command", "") or (f"rdrop-exp -m sweep={name}{renamed}" if name else ""),
+        baseline=texts.get("baseline", "").removeprefix("regularizer="),
+        command=shlex.join(["rdrop-exp", "-m", f"sweep={name}", *arguments]) if name else "",
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -84,6 +84,9 @@ def test_the_declared_baseline_is_taken_and_a_missing_one_is_a_warning(example: 
     comparison = only(example)
     assert comparison.baseline.label == "none"
     assert [re.search(r"`dropout`.* `none`", warning) is not None for warning in comparison.warnings] == [True]
+    write(example, RDROP | {"alpha": 1.0}, [0.8, 0.8, 0.7])
+    sweep.write_text("sweep: demo\nbaseline: rdrop alpha=1\n")
+    assert (only(example).baseline.label, only(example).warnings) == ("rdrop alpha=1", [])
     sweep.write_text("sweep: [1\n")
     report = make_report([example])
     assert (report.title, report.comparisons[0].warnings) == ("demo", [])

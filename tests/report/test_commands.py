@@ -53,6 +53,9 @@ def test_a_named_sweep_is_its_own_command(tmp_path: Path) -> None:
         write_trial(tmp_path, NONE, seed, result={"command": f"rdrop-exp regularizer=none seed={seed} name=demo"})
     (tmp_path / "demo" / "sweep.yaml").write_text("sweep: demo\ntitle: T\n")
     assert commands_of(tmp_path) == {"rdrop-exp -m sweep=demo": 2}
+    (tmp_path / "demo" / "sweep.yaml").write_text("sweep: demo\narguments: [schedule.epochs=3, 'seed=0,1']\n")
+    assert commands_of(tmp_path) == {"rdrop-exp -m sweep=demo schedule.epochs=3 seed=0,1": 2}
+    (tmp_path / "demo" / "sweep.yaml").write_text("sweep: demo\narguments: 3\n")
     (tmp_path / "demo").rename(tmp_path / "again")
     assert commands_of(tmp_path) == {"rdrop-exp -m sweep=demo name=again": 2}
 
