@@ -104,6 +104,8 @@ class UnionConf:
     """module:function (configuration of a choice of groups, key) -> bool: whether the choice uses the key. In a sweep
     over several choices of a group, a key given for all of them is ignored where it is not used; null: used everywhere.
     """
+    check: str | None = text(None)
+    """module:function, called once all trials are described; a ValueError refuses the sweep. null: none."""
     ignore: list[str] = field(default_factory=list, metadata=KEYS)
     """Without `describe`: keys that cannot change a trial's result."""
     seed_key: str = text("seed")

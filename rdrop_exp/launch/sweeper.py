@@ -84,14 +84,19 @@ class UnionSweeper(Sweeper):
         chosen = {key for keys in factors for key in keys}
         optional = {key for grid in sweep.grids for f in grid for key in f.keys if key.partition(".")[0] in chosen}
         plan = planner.plan(combinations(combine(sweep, list(factors.values()))), title, optional - chosen)
-        self.check_keys(planner, chosen)
+        self.check(planner, chosen)
         plan.warnings += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
         return plan, {"sweep": sweep.name, **sweep.texts} if sweep.name else {}
 
-    def check_keys(self, planner: Any, chosen: set[str]) -> None:
-        """`SweepError` for an option of sweeper or launcher that names a key which no trial has."""
+    def check(self, planner: Any, chosen: set[str]) -> None:
+        """`SweepError` for an option that names a key which no trial has, and for what the application refuses."""
         from rdrop_exp.launch.errors import SweepError, suggestion
 
+        if self.options.check:
+            try:
+                load_hook(self.options.check, "hydra.sweeper.check")()
+            except ValueError as error:
+                raise SweepError(str(error)) from error
         known = planner.compositions.option_names() | chosen
         o, launcher_options = self.options, getattr(self.launcher, "options", None)
         named = {"hydra.sweeper.seed_key": o.seed_key if o.seed_key != type(o)().seed_key else None}
@@ -100,6 +105,9 @@ class UnionSweeper(Sweeper):
         for option, key in [*named.items(), *(("hydra.sweeper.ignore", key) for key in o.ignore)]:
             if key is not None and key not in known:
                 raise SweepError(f"{option}={key} must be an option of the trials{suggestion(key, known)}")
+
+
+GridSweeper = UnionSweeper  # imported by copies of plugin.py from installations before 2026-11-25
 
 
 def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:

@@ -193,6 +193,17 @@ def test_one_bad_combination_refuses_the_whole_sweep_by_name(hooked):
     assert not (hooked.folder / "mine").exists()
 
 
+def test_the_application_can_refuse_all_trials_at_the_end_of_the_plan(tmp_path):
+    hook = f"check_{tmp_path.name}"
+    app = App(tmp_path, BODY, sweeper={"check": f"{hook}:check"})
+    (tmp_path / f"{hook}.py").write_text("def check():\n    raise ValueError('x=2 is more than this machine has')\n")
+    done = app.run("x=1,2")
+    assert done.code == 1
+    assert done.err.startswith("x=2 is more than this machine has")
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path):
     app = App(tmp_path, BODY, CONFIG.replace("x: 1", "x: ${as_number:${seed}}"))
     done = app.run("seed=1,two")
