@@ -57,10 +57,14 @@ class RunnerLauncher(Launcher):
             left = f"{queue.unfinished} of {len(queue.jobs)} trials left"
             say(f"Stopped and saved, {left}. Run the same command to resume.")
             raise SystemExit(128 + runner.signals[0])
+        folders = [job.trial.folder for job in plan.jobs if os.path.isdir(job.trial.folder)]
         if hook is None:
             runner.display.print_ranking()
-        else:
-            hook([job.trial.folder for job in plan.jobs])
+        elif folders:
+            try:
+                hook(folders)
+            except OSError as error:  # the trials are safe all the same
+                say(f"Warning: the summary could not be written: {error}")
         return [queue.outcomes.get(job.index) or JobReturn(overrides=job.overrides) for job in plan.jobs]
 
     def run(self, plan: "SweepPlan", slots: list[Any]) -> "Runner":

@@ -87,7 +87,7 @@ class RunnerConf:
     columns: dict[str, str] = field(default_factory=dict, metadata=MAPPING)
     """Columns of the live display: heading to key in the rows of metrics.jsonl."""
     summary: str | None = text(None)
-    """module:function that gets the list of all trials' folders once the sweep has ended."""
+    """module:function that gets the list of the trials' folders, where they exist, once the sweep has ended."""
 
 
 @dataclass

@@ -310,7 +310,9 @@ def test_a_worker_that_cannot_start_ends_the_sweep_with_its_words(tmp_path):
 
 
 def test_a_folder_that_cannot_be_used_fails_alone_and_a_damaged_result_is_run_again(tmp_path):
-    app = App(tmp_path, "return cfg.x")
+    hook = f"shown_{tmp_path.name}"
+    app = App(tmp_path, "return cfg.x", launcher={"summary": f"{hook}:report"})
+    (tmp_path / f"{hook}.py").write_text("def report(folders):\n    print(len(folders), 'folders')\n")
     names = ["fine", "file", "claim", "result", "log", "list", "number"]
     words = [f"x={','.join(names)}", "hydra.launcher.retries=0"]
     assert app.run(*words).code == 0
@@ -326,6 +328,7 @@ def test_a_folder_that_cannot_be_used_fails_alone_and_a_damaged_result_is_run_ag
     done = app.run(*words)
     assert done.code == 1
     assert "4 of 7 trials failed" in done.err
+    assert "6 folders" in done.out
     for name in ("file", "claim", "result", "log"):
         assert f"failed: x={name}: " in done.out
     assert f"failed: x=file: folder cannot be used: Not a directory: {folders['file']}/claim" in done.out
@@ -341,11 +344,15 @@ def test_a_full_disk_does_not_end_the_runner(tmp_path, monkeypatch):
 
     monkeypatch.setattr(queue, "write_result", full)
     monkeypatch.setattr(sweeper.OmegaConf, "save", full)
-    app = App(tmp_path, "if cfg.x == 1:\n    raise ValueError('no')\nreturn cfg.x")
+    hook = f"full_{tmp_path.name}"
+    body = "if cfg.x == 1:\n    raise ValueError('no')\nreturn cfg.x"
+    app = App(tmp_path, body, launcher={"summary": f"{hook}:report"})
+    (tmp_path / f"{hook}.py").write_text("def report(folders):\n    raise OSError(28, 'No space left on device')\n")
     app.sweep("demo", "title: T\ngrids: [{overrides: {x: [1, 2, 3]}}]")
     done = app.run("hydra.sweeper.sweep=demo", "hydra.launcher.retries=0")
     assert done.code == 1
     assert "sweep.yaml could not be written: No space left" in done.out
+    assert "the summary could not be written: [Errno 28] No space left" in done.out
     assert "failed: x=1: ValueError: no" in done.out
     assert sorted(app.values()) == [2, 3]
 
