@@ -14,7 +14,7 @@ const inkOf = (row) => (row.verdict === "better" ? "good" : row.verdict === "wor
 /** Every group's difference to the baseline with its interval; what leaves the scale is marked by an arrowhead. */
 function drawForest(home, lead, c) {
   const compared = c.rows.filter((row) => row.difference !== null);
-  const rows = compared.slice(0, FOREST).reverse(),
+  const rows = compared.slice(0, state.all ? undefined : ROWS).reverse(),
     reach = reachOf(compared);
   if (rows.length < 2) return;
   const lows = rows.map((row) => row.difference_low ?? row.difference);
@@ -41,7 +41,9 @@ function drawForest(home, lead, c) {
   lead.textContent =
     `Difference to ${c.rows[c.baseline].group} on ${c.measure}${unit() && ", in points"}, with 95 % intervals.` +
     (left.length + right.length ? " Arrowheads mark intervals that go beyond the scale." : "") +
-    (compared.length > FOREST ? ` The best ${FOREST} of ${compared.length} groups.` : "");
+    (rows.length < compared.length
+      ? ` The best ${ROWS} of ${compared.length} groups; “Show all” above adds the others.`
+      : "");
   const words = rows
     .toReversed()
     .slice(0, 20)
@@ -72,42 +74,49 @@ function arrowheads(places, x, symbol) {
   return { x: places.map(() => x), y: places, mode: "markers", name: "clipped", marker, hoverinfo: "skip" };
 }
 
-/** Test results against training time, every group a point with its standard deviation. */
+/** Test results against training time: selected groups with their standard deviation, the others as rings. */
 function drawCost(home, lead, c) {
-  const { colour, escaped, format } = Charts,
-    { metric, measure } = c,
+  const { metric, measure } = c,
+    result = `${measure}_mean`,
     percent = metric.percent ? " %" : "";
   lead.textContent =
     `${metric.higher ? "Up" : "Down"} is better, left is cheaper. ` +
     "Bars show one standard deviation; selected groups are coloured as above.";
-  const slot = (row) => state.slots.get(row.identity) || null;
-  const rows = c.rows
-    .filter((row) => row.training_seconds !== null && row[`${measure}_mean`] !== null)
-    .toSorted((a, b) => (slot(a) !== null) - (slot(b) !== null));
+  const rows = c.rows.filter((row) => row.training_seconds !== null && row[result] !== null);
   if (!rows.length) return;
   const longest = Math.max(...rows.map((row) => row.training_seconds));
   const [scale, name] = longest > 6000 ? [3600, "hours"] : longest > 100 ? [60, "minutes"] : [1, "seconds"];
-  const traces = rows.map((row) => ({
-    x: [row.training_seconds / scale],
-    y: [row[`${measure}_mean`]],
-    name: row.group,
+  const points = (some, marker, more) => ({
+    x: some.map((row) => row.training_seconds / scale),
+    y: some.map((row) => row[result]),
     mode: "markers",
-    error_y: {
-      type: "data",
-      array: [row[`${measure}_sd`] || 0],
-      visible: slot(row) !== null && row[`${measure}_sd`] !== null,
-      color: colour(slot(row) || "line", 0.6),
-      thickness: 1.25,
-      width: 0,
-    },
-    marker: slot(row)
-      ? { size: 11, symbol: SYMBOLS[Number(slot(row).slice(4))], color: colour(slot(row)) }
-      : { size: 7, symbol: "circle-open", color: colour("quiet", 0.6) },
-    hovertemplate: `${escaped(row.group)}<br>%{y:.5~g}${percent} in %{x:.3~g} ${name}<extra></extra>`,
-  }));
+    marker,
+    text: some.map((row) => Charts.escaped(row.group)),
+    ...more,
+    hovertemplate: `%{text}<br>%{y:.5~g}${percent} in %{x:.3~g} ${name}<extra></extra>`,
+  });
+  const slots = state.slots,
+    colour = Charts.colour;
+  const rings = { size: 7, symbol: "circle-open", color: colour("quiet", 0.6) };
+  const selected = rows
+    .filter((row) => slots.has(row.identity))
+    .map((row) => {
+      const slot = slots.get(row.identity),
+        bar = { type: "data", array: [row[`${measure}_sd`] || 0], thickness: 1.25, width: 0 };
+      const marker = { size: 11, symbol: SYMBOLS[Number(slot.slice(4))], color: colour(slot) };
+      return points([row], marker, { name: row.group, error_y: { ...bar, color: colour(slot, 0.6) } });
+    });
+  const traces = [
+    points(
+      rows.filter((row) => !slots.has(row.identity)),
+      rings,
+      { name: "others" },
+    ),
+    ...selected,
+  ];
   const words = rows
-    .slice(-20)
-    .map((row) => `${row.group}: ${format(row[`${measure}_mean`])} in ${format(row.training_seconds)} s`);
+    .slice(0, 20)
+    .map((row) => `${row.group}: ${Charts.format(row[result])} in ${Charts.format(row.training_seconds)} s`);
   const layout = {
     xaxis: Charts.axis(`training time, ${name} per trial`),
     yaxis: Charts.axis(`${measure} ${metric.name}${percent && ", %"}`),

@@ -23,7 +23,7 @@ function toggle(row, box) {
   }
   const slot = state.slots.get(row.identity);
   box.style.setProperty("--swatch", slot ? `var(--${slot})` : "");
-  figures();
+  figuresOfSelected();
 }
 
 /** Metrics of `analysis.every`, and their captions. */
@@ -37,6 +37,20 @@ const ANALYSES = {
 };
 
 function figures() {
+  const c = current();
+  section("effects", (home, lead) => drawForest(home, lead, c));
+  section("pairs", (home, lead) => {
+    lead.textContent =
+      `Mean validation ${c.metric.name}${unit()} for each pair of values; the best cell is framed.` +
+      (c.pairs_more ? ` ${c.pairs_more} more pairs are not shown.` : "");
+    c.pairs.forEach((chart) => drawHeat(home, chart, c.metric));
+  });
+  section("parallel", (home, lead) => drawParallel(home, lead, c));
+  figuresOfSelected();
+}
+
+/** The figures of the groups that are ticked in the table. */
+function figuresOfSelected() {
   const c = current(),
     drawn = c.rows.filter((row) => state.slots.has(row.identity));
   const items = () =>
@@ -48,16 +62,8 @@ function figures() {
     series: c.curves[row.index] || {},
   }));
   lines.sort((a, b) => (a.slot !== "slot0") - (b.slot !== "slot0")); // the baseline lies beneath the others
-  section("effects", (home, lead) => drawForest(home, lead, c));
   section("options", (home, lead) => trends(home, lead, c, drawn));
   overEpochs(c, lines);
-  section("pairs", (home, lead) => {
-    lead.textContent =
-      `Mean validation ${c.metric.name}${unit()} for each pair of values; the best cell is framed.` +
-      (c.pairs_more ? ` ${c.pairs_more} more pairs are not shown.` : "");
-    c.pairs.forEach((chart) => drawHeat(home, chart, c.metric));
-  });
-  section("parallel", (home, lead) => drawParallel(home, lead, c));
   section("cost", (home, lead) => drawCost(home, lead, c));
   contents();
   downloads();

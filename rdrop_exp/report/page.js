@@ -103,7 +103,7 @@ function runs() {
   const rows = current().rows.filter((row) => row.wandb.length);
   const link = ([seed, href]) => make("a", { href, rel: "noopener noreferrer" }, `seed ${seed}`);
   $("#runs").hidden = !rows.length;
-  $("#runs > ul").replaceChildren(
+  $("#runs ul").replaceChildren(
     ...rows.map((row) =>
       make("li", {}, `${row.group}: `, ...row.wandb.flatMap((one, i) => (i ? [", ", link(one)] : [link(one)]))),
     ),
@@ -198,6 +198,7 @@ $("#filter").oninput = table;
 $("#all-rows").onclick = () => {
   state.all = !state.all;
   table();
+  section("effects", (home, lead) => drawForest(home, lead, current()));
 };
 recall();
 named();

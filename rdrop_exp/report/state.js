@@ -1,8 +1,7 @@
 /* What the page shows and how it writes it; page.py joins these files into one function. */
 const SLOTS = 6,
   ROWS = 50,
-  PARALLEL = 200,
-  FOREST = 100;
+  PARALLEL = 200;
 const $ = (selector, home = document) => home.querySelector(selector);
 const fetched = $("#data").textContent;
 const state = {

@@ -159,8 +159,10 @@ def test_many_groups_are_shown_in_part_and_filtered(browser: Chromium, tmp_path:
     opened(browser, write_page([tmp_path], tmp_path / "report.html").as_uri())
     assert len(browser.evaluate(GROUPS)) == 50
     assert browser.evaluate("document.querySelector('#all-rows').textContent") == "Show all 61 groups"
+    forest = "document.querySelector('#effects .plot').data.flatMap((t) => t.name === 'clipped' ? [] : t.y).length"
+    assert browser.evaluate(forest) == 50
     browser.evaluate("document.querySelector('#all-rows').click()")
-    assert len(browser.evaluate(GROUPS)) == 61
+    assert (len(browser.evaluate(GROUPS)), browser.evaluate(forest)) == (61, 60)
     browser.evaluate(
         "Object.assign(document.querySelector('#filter'), {value: 'alpha=6.'}).dispatchEvent(new Event('input'))"
     )
