@@ -9,78 +9,23 @@ import os
 import shlex
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rdrop_exp import launch
 from rdrop_exp.config.arguments import arrange, why_unknown
-from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.identity import trial_spec
+from rdrop_exp.config.compose import options_of, overrides_of_task, packaged
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.launch import PlannedTrial
-from rdrop_exp.runs.folder import trial_folder
+from rdrop_exp.train.planning import look_at
 
 COLUMNS = {"epoch": "epoch", "loss": "train/loss", "val acc": "val/accuracy", "images/s": "images_per_second"}
 """Of the live display of a sweep: heading to key in metrics.jsonl."""
-
-
-def packaged(name: str) -> Path:
-    """Folder `name` (conf, sweeps): inside the installed package, or at the top of a checkout."""
-    inside = Path(__file__).parent / name
-    return inside if inside.is_dir() else Path(__file__).parents[1] / name
-
-
-def options_of(cfg: DictConfig) -> Options:
-    """Checked options from what Hydra composed."""
-    values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    for group, label in (("regularizer", "name"), ("dataset", "label")):
-        choice = chosen(group)
-        if choice and not shipped(group, choice) and not values[group][label]:
-            values[group][label] = choice  # a preset of one's own is called by its file's name
-    return from_dict(values)
-
-
-def chosen(group: str) -> str:
-    """The choice of a group of options that Hydra made; empty where there is none, or no Hydra."""
-    from hydra.core.hydra_config import HydraConfig
-
-    return str(HydraConfig.get().runtime.choices.get(group) or "") if HydraConfig.initialized() else ""
-
-
-def shipped(group: str, choice: str) -> bool:
-    """Whether the choice is one of this package's own."""
-    return (packaged("conf") / group / f"{choice}.yaml").is_file()
-
-
-def describe(cfg: DictConfig) -> PlannedTrial:
-    """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
-    spec = trial_spec(options_of(cfg))
-    o, r = spec.options, spec.options.regularizer
-    passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every
-    length = o.schedule.steps or o.schedule.epochs * o.dataset.fraction
-    folder = trial_folder(spec)
-    return PlannedTrial(
-        identity=spec.identity,
-        folder=str(folder),
-        name=folder.name,
-        group=spec.group,
-        work=passes * length,
-        method=o.regularizer.name,
-        notes=[f"{name} has no effect" for name in spec.unused],
-    )
-
-
-def applies(cfg: DictConfig, key: str) -> bool:
-    """Whether an option given for several presets applies to this one: a rate or alpha only if the preset sets one."""
-    rates = ("dropout", "second_dropout", "drop_path", "alpha")
-    return key not in [f"regularizer.{rate}" for rate in rates] or bool(OmegaConf.select(cfg, key))
 
 
 def task(cfg: DictConfig) -> float | None:
@@ -89,6 +34,8 @@ def task(cfg: DictConfig) -> float | None:
     try:
         options = options_of(cfg)  # before the heavy imports, so that a mistyped option is answered at once
         check_chosen(options, overrides)
+        if alone:
+            look_at(options.dataset)  # likewise
         from rdrop_exp.train import trial
 
         result = trial.run(options, shlex.join(["rdrop-exp", *overrides]), analysis_of(options))
@@ -123,16 +70,6 @@ def check_chosen(o: Options, overrides: list[str]) -> None:
             )
 
 
-def overrides_of_task() -> tuple[list[str], bool]:
-    """The overrides of this trial, and whether it is a run of its own rather than part of a sweep."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    if not HydraConfig.initialized():
-        return [], False
-    return list(HydraConfig.get().overrides.task), HydraConfig.get().mode == RunMode.RUN
-
-
 def register() -> None:
     """What the configuration needs before Hydra composes it: every option with its default, sweeper and launcher.
 
@@ -148,8 +85,9 @@ def register() -> None:
         },
         sweeper={
             "folder": os.environ.get("RDROP_EXP_SWEEPS", str(packaged("sweeps"))),
-            "describe": "rdrop_exp.cli:describe",  # maps a configuration to a trial
-            "applies": "rdrop_exp.cli:applies",  # whether a preset uses an option
+            "describe": "rdrop_exp.train.planning:describe",  # maps a configuration to a trial
+            "applies": "rdrop_exp.train.planning:applies",  # whether a preset uses an option
+            "check": "rdrop_exp.train.planning:check_plan",  # what timm and torch would refuse
             "name_key": "name",  # a named sweep sets the experiment name
         },
     )

@@ -22,6 +22,8 @@ def choose_device(name: str) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     try:
         device = torch.device(name)
+        if device.type == "meta" or (device.type == "cpu" and device.index):
+            raise RuntimeError("choose auto, cpu, cuda, cuda:N or mps")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise OptionError(f"device={name} is not available: {str(error).splitlines()[0]}") from None

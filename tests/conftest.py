@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rdrop_exp.runs.folder import trial_folder
 os.environ.update(OMP_NUM_THREADS="1", WANDB_SILENT="true", HF_HUB_OFFLINE="1")
 for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
     os.environ.pop(name, None)
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rdrop-exp-cache-")  # removed with the machine's temporary files
 os.environ["NETRC"] = os.devnull  # a key on this machine must not put a test online
 
 ROOT = Path(__file__).parents[1]

@@ -92,6 +92,31 @@ def test_flags_and_models_go_anywhere(command: Command, arguments: str) -> None:
     assert done.stdout.startswith("2 trials")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("optimizer.name=adamw,adamx", "optimizer.name=adamx is not a timm optimizer"),
+        ("optimizer.args.nope=1,2", "optimizer.args={'nope': 1}"),
+        ("model.args.nope=1,2", "model.args={"),
+        ("model.name=resnet18,rezznet18", "model.name=rezznet18 is not a timm model"),
+        ("device=cpu,cudaa", "device=cudaa is not available"),
+        ("device=cpu,meta", "device=meta is not available"),
+        ("device=cpu,cpu:7", "device=cpu:7 is not available"),
+        ("regularizer=dropout regularizer.sites=head,mlp", "regularizer.sites=mlp"),
+        ("dataset=imagenet dataset.root=/nowhere seed=0,1", "seed=0: dataset.root=/nowhere"),
+        ("name=${oc.env:HOME} seed=0,1", "seed=0: name=${oc.env:HOME} reads the environment"),
+    ],
+)
+def test_a_sweep_is_refused_before_its_first_trial(
+    command: Command, tmp_path: Path, arguments: str, message: str
+) -> None:
+    done = command("-m", "regularizer=none", *arguments.split())
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.startswith(f"rdrop-exp: {message}")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_presets_of_ones_own_are_called_by_their_names(command: Command, tmp_path: Path) -> None:
     (tmp_path / "my/regularizer").mkdir(parents=True)
     (tmp_path / "my/dataset").mkdir()
@@ -109,9 +134,10 @@ def test_presets_of_ones_own_are_called_by_their_names(command: Command, tmp_pat
 
 def test_the_configuration_composes_outside_the_command(tmp_path: Path) -> None:
     code = (
-        "from hydra import compose, initialize_config_dir; from rdrop_exp import cli; cli.register();"
-        "context = initialize_config_dir(str(cli.packaged('conf')), version_base=None); context.__enter__();"
-        "print(cli.options_of(compose('train', ['regularizer=rdrop'])).regularizer.alpha)"
+        "from hydra import compose, initialize_config_dir; from rdrop_exp.cli import register; register();"
+        "from rdrop_exp.config.compose import options_of, packaged;"
+        "context = initialize_config_dir(str(packaged('conf')), version_base=None); context.__enter__();"
+        "print(options_of(compose('train', ['regularizer=rdrop'])).regularizer.alpha)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "0.5\n", done.stderr

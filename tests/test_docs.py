@@ -6,8 +6,8 @@ from pathlib import Path
 import hydra
 import pytest
 
-from rdrop_exp import cli
 from rdrop_exp.config.arguments import arrange
+from rdrop_exp.config.compose import options_of
 from tests.conftest import ROOT
 
 README = ROOT / "README.md"
@@ -45,7 +45,7 @@ def test_every_regularizer_with_a_page_is_a_preset() -> None:
 @pytest.mark.usefixtures("hydra_config")
 @pytest.mark.parametrize("options", [options for options in OPTIONS if not options.startswith("hydra")])
 def test_options_of_the_readmes_table_compose(options: str) -> None:
-    cli.options_of(hydra.compose("train", arrange(options.split())))
+    options_of(hydra.compose("train", arrange(options.split())))
 
 
 def test_the_table_is_read() -> None:

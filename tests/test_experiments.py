@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from rdrop_exp import cli
 from rdrop_exp.config.arguments import arrange
 from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.compose import options_of, packaged
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.models.build import build_network, create_network
@@ -26,7 +26,7 @@ from rdrop_exp.train import checkpoint, losses, optim, trial
 from tests.conftest import ROOT, merged
 
 pytestmark = pytest.mark.usefixtures("hydra_config")
-CONF = cli.packaged("conf")
+CONF = packaged("conf")
 DOCS = ROOT / "docs" / "recipes.md"
 PRESETS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent != CONF)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -54,7 +54,7 @@ COMMANDS = [(command, figure) for experiment in EXPERIMENTS for command, figure 
 def composed(command: str) -> Options:
     """Checked options of a command, or of the overrides alone."""
     overrides = command.removeprefix("rdrop-exp").split()
-    return cli.options_of(hydra.compose("train", arrange(overrides)))
+    return options_of(hydra.compose("train", arrange(overrides)))
 
 
 @pytest.fixture(scope="module")

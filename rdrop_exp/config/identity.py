@@ -9,6 +9,8 @@ from typing import Any
 from rdrop_exp.config.options import Options, Regularizer, Schedule
 from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
 
+USERS_FILES = ("image_folder", "image_csv")
+"""Data sets of one's own."""
 FROM_FILES = ("imagenet", "image_folder", "image_csv", "flowers102", "pets", "food101")
 """Data sets whose images are decoded from files."""
 
@@ -26,10 +28,18 @@ class TrialSpec:
     """The trial in a few words, such as `digits-vit_micro-early_dropout-p0.1-until5-s0`."""
     unused: tuple[str, ...]
     """Options that were set but cannot change the result."""
+    fingerprint: str = ""
+    """Of the data; empty: not looked at."""
+    data_identity: str = ""
+    """With files of one's own: the identity by their fingerprint instead of their path."""
 
 
-def trial_spec(options: Options) -> TrialSpec:
-    """The trial that these checked options describe."""
+def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
+    """The trial that these checked options describe, on data of that fingerprint.
+
+    The identity is one of options, among them the path of files of one's own. Where those have a fingerprint, the group
+    goes by it: trials on other data are never compared, and data that was moved is the same data.
+    """
     o, unused = canonical(options)
     values, defaults = dataclasses.asdict(o), dataclasses.asdict(Options())
     for *groups, last in marked_fields(Options, ADDED):
@@ -43,12 +53,22 @@ def trial_spec(options: Options) -> TrialSpec:
         for group in groups:
             part = part[group]
         del part[last]
-    # Where a known data set lies changes nothing; a folder of one's own is known by nothing else.
-    if o.dataset.name not in ("image_folder", "image_csv"):
+    if o.dataset.name not in USERS_FILES:  # where a published data set is stored changes nothing
         del values["dataset"]["root"]
-    identity = _hash(values)
-    del values["seed"]
-    return TrialSpec(options=o, identity=identity, group=_hash(values), name=_name(o), unused=tuple(unused))
+    identity, data_identity = _hash(values), ""
+    if o.dataset.name in USERS_FILES and fingerprint:
+        values["dataset"]["root"] = fingerprint
+        data_identity = _hash(values)
+    group = _hash({name: value for name, value in values.items() if name != "seed"})
+    return TrialSpec(
+        options=o,
+        identity=identity,
+        group=group,
+        name=_name(o),
+        unused=tuple(unused),
+        fingerprint=fingerprint,
+        data_identity=data_identity,
+    )
 
 
 def _hash(values: dict[str, Any]) -> str:

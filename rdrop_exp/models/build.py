@@ -78,8 +78,11 @@ def skip_dropped_samples(network: nn.Module, options: Options, images: Tensor) -
         find_branch_inputs(network, paths, images, options.skip_dropped)
 
 
-def create_network(part: Model, group: str, *, classes: int, channels: int, image_size: int) -> nn.Module:
-    """One timm network by its options, with its weights loaded; `OptionError` names what timm does not take."""
+def create_network(part: Model, group: str, *, classes: int, channels: int, image_size: int | None = None) -> nn.Module:
+    """One timm network by its options, with its weights loaded; `OptionError` names what timm does not take.
+
+    Without a size, a network that has a fixed one keeps it.
+    """
     if not timm.is_model(part.name):
         base = part.name.split(".")[0]
         raise OptionError(f"{group}.name={part.name} is not a timm model{nearest(base, timm.list_models())}")
@@ -88,7 +91,7 @@ def create_network(part: Model, group: str, *, classes: int, channels: int, imag
         known = timm.get_pretrained_cfg(part.name)
     except RuntimeError as error:
         raise OptionError(f"{group}.name={part.name} is not a timm model: {first_line(error)}") from None
-    if known is not None and known.fixed_input_size:
+    if known is not None and known.fixed_input_size and image_size:
         arguments["img_size"] = image_size
     arguments |= part.args
     if not part.checkpoint:
@@ -103,7 +106,7 @@ def create_network(part: Model, group: str, *, classes: int, channels: int, imag
     return model
 
 
-def _create(part: Model, group: str, image_size: int, arguments: dict[str, Any], pretrained: bool) -> nn.Module:
+def _create(part: Model, group: str, image_size: int | None, arguments: dict[str, Any], pretrained: bool) -> nn.Module:
     offline = pretrained and not part.checkpoint and not hub_is_reachable()
     try:
         with warnings.catch_warnings(), hub_offline(offline):

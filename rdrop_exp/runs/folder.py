@@ -9,6 +9,7 @@ result.json      trial.json with the outcome; written last
 """
 
 import dataclasses
+import glob
 import json
 import os
 import re
@@ -26,6 +27,7 @@ __all__ = [
     "finished",
     "last_row",
     "load_result",
+    "place_trial",
     "read_result",
     "read_rows",
     "read_start",
@@ -47,6 +49,33 @@ def trial_folder(spec: TrialSpec) -> Path:
     return existing[0] if existing else experiment / f"{spec.name}-{spec.identity}"
 
 
+def place_trial(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
+    """The trial with the identity it goes by, its folder, and a sentence where its data has changed.
+
+    The same data under another path is the trial that is there; other data under the same path is a new trial, named by
+    its data.
+    """
+    folder = trial_folder(spec)
+    if not spec.data_identity:
+        return spec, folder, ""
+    for other in sorted(folder.parent.glob(f"{glob.escape(spec.name)}-*")):
+        about = _start_or_nothing(other)
+        if about.get("data_identity") == spec.data_identity and about.get("identity"):
+            return dataclasses.replace(spec, identity=str(about["identity"])), other, ""
+    if _start_or_nothing(folder).get("data_identity", spec.data_identity) == spec.data_identity:
+        return spec, folder, ""
+    changed = f"{spec.options.dataset.root} has changed since {folder.name}: this is a new trial"
+    spec = dataclasses.replace(spec, identity=spec.data_identity)
+    return spec, trial_folder(spec), changed
+
+
+def _start_or_nothing(folder: Path) -> dict[str, Any]:
+    try:
+        return read_start(folder)
+    except (OSError, ValueError):
+        return {}
+
+
 def describe(spec: TrialSpec) -> dict[str, Any]:
     """What trial.json and result.json say of the options."""
     return {
@@ -54,6 +83,7 @@ def describe(spec: TrialSpec) -> dict[str, Any]:
         "group": spec.group,
         "name": spec.name,
         "experiment": spec.options.name,
+        **({"data_identity": spec.data_identity} if spec.data_identity else {}),
         "options": dataclasses.asdict(spec.options),
     }
 

@@ -1,6 +1,7 @@
 """One trial from options to result.json: skipped when finished, resumed when started, stopped without loss."""
 
 import itertools
+import json
 import os
 import signal
 import threading
@@ -18,10 +19,11 @@ from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Data
+from rdrop_exp.data.fingerprint import fingerprint
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.launch.lock import lock
 from rdrop_exp.noise.install import InstalledNoise
-from rdrop_exp.runs.folder import describe, finished, read_result, trial_folder, write_result, write_start
+from rdrop_exp.runs.folder import describe, finished, place_trial, read_result, write_result, write_start
 from rdrop_exp.train import checkpoint
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.loop import CheckpointHook, train
@@ -39,8 +41,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
     Everything that can be wrong with the options raises `OptionError` before anything is written. SIGINT and SIGTERM
     save a checkpoint and raise KeyboardInterrupt or SystemExit. `make_analysis` makes what `analysis.every` calls.
     """
-    spec = trial_spec(options)
-    folder = trial_folder(spec)
+    spec, folder, changed = place_trial(trial_spec(options, fingerprint(options.dataset)))
     if finished(folder):
         print(f"Already finished: {folder}")
         return read_result(folder)
@@ -54,8 +55,11 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
             return None
         if finished(folder):  # by the process that held the lock a moment ago
             return read_result(folder)
+        if changed:
+            print(changed, flush=True)
         device = describe_device(setup.device)
         about = describe(spec) | {"command": command, "device": device, "versions": versions()}
+        about["data"] = {"fingerprint": spec.fingerprint, "summary": setup.data.summary, "counts": setup.data.counts}
         write_start(folder, about)
         saved = resumable(folder, spec, setup.device)
         if saved and "result" in saved:  # it was stopped between its last two files
@@ -97,6 +101,8 @@ def _train(
         parameters = f"{sum(p.numel() for p in setup.network.parameters()):,} parameters"
         start = f"resuming from step {progress.step}" if saved else parameters
         tracker.message(f"{folder.name}: {start}, {setup.total_steps} steps on {setup.device}")
+        tracker.message(setup.data.summary)
+        tracker.message(f"images of each class: {json.dumps(setup.data.counts)}", quiet=True)
         if spec.unused:
             tracker.message(f"Ignored (no effect with these options): {', '.join(spec.unused)}")
         try:

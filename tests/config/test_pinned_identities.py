@@ -3,7 +3,8 @@
 import hydra
 import pytest
 
-from rdrop_exp import cli
+from rdrop_exp.config.compose import options_of
+from rdrop_exp.config.identity import trial_spec
 
 pytestmark = pytest.mark.usefixtures("hydra_config")
 PINNED = """
@@ -76,5 +77,5 @@ d40ee613ba 7fd5008421 imagenet-vit_tiny-early_dropout-p0.1-until50-s0
 @pytest.mark.parametrize(("known", "overrides"), list(zip(*[iter(PINNED.strip().splitlines())] * 2, strict=True)))
 def test_identities_do_not_change(known: str, overrides: str) -> None:
     identity, group, name = known.split()
-    trial = cli.describe(hydra.compose("train", overrides.split()))
-    assert (trial.identity, trial.group, trial.name) == (identity, group, f"{name}-{identity}")
+    spec = trial_spec(options_of(hydra.compose("train", overrides.split())))
+    assert (spec.identity, spec.group, spec.name) == (identity, group, name)

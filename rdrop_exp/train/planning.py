@@ -1,0 +1,75 @@
+"""What a sweep's planner asks about trials before any of them starts, without importing torch."""
+
+import functools
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from rdrop_exp.config.compose import options_of
+from rdrop_exp.config.identity import trial_spec
+from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.schema import OptionError, from_plain
+from rdrop_exp.launch import PlannedTrial
+from rdrop_exp.runs.folder import place_trial
+from rdrop_exp.train import refusals
+
+if TYPE_CHECKING:
+    from rdrop_exp.data.datasets import Preview
+
+
+def describe(cfg: DictConfig) -> PlannedTrial:
+    """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
+    options = options_of(cfg)
+    data = look_at(options.dataset)
+    refusals.ask(options)
+    spec, folder, changed = place_trial(trial_spec(options, data.fingerprint))
+    o, r = spec.options, spec.options.regularizer
+    passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every
+    length = o.schedule.steps or o.schedule.epochs * o.dataset.fraction
+    return PlannedTrial(
+        identity=spec.identity,
+        folder=str(folder),
+        name=folder.name,
+        group=spec.group,
+        work=passes * length,
+        method=o.regularizer.name,
+        data="" if o.dataset.name == "digits" else data.summary,
+        notes=[*([changed] if changed else []), *(f"{name} has no effect" for name in spec.unused)],
+    )
+
+
+def applies(cfg: DictConfig, key: str) -> bool:
+    """Whether an option given for several presets applies to this one: a rate or alpha only if the preset sets one."""
+    rates = ("dropout", "second_dropout", "drop_path", "alpha")
+    return key not in [f"regularizer.{rate}" for rate in rates] or bool(OmegaConf.select(cfg, key))
+
+
+def check_plan() -> None:
+    """`OptionError` for what timm or torch would refuse in any of the trials that were described."""
+    refusals.answers()
+
+
+@functools.cache
+def _look_at(dataset: str) -> "Preview":
+    from rdrop_exp.data.datasets import Preview, preview
+
+    try:
+        return preview(from_plain(Dataset, json.loads(dataset)))
+    except OptionError as error:
+        if not plans_only():
+            raise
+        return Preview(f"{error} (the sweep cannot start)", "")
+
+
+def look_at(dataset: Dataset) -> "Preview":
+    """What a data set holds, read once for all trials; `OptionError` where it cannot be trained on."""
+    return _look_at(json.dumps(asdict(dataset)))
+
+
+def plans_only() -> bool:
+    """Whether the sweep is only planned, which is possible on a machine without its data."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.initialized() and bool(HydraConfig.get().launcher.get("dry_run"))

@@ -1,0 +1,125 @@
+"""What timm and torch would refuse, asked before a sweep starts.
+
+They take seconds to import, so a process of its own imports them while the rest is planned. Each distinct model,
+optimizer and device is tried once, the model without memory on torch's meta device; what was accepted is remembered for
+as long as the versions stay.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schema import OptionError
+
+SECONDS = 120.0
+"""Longest wait for the answers; a plan without them is still a plan."""
+_asked: set[str] = set()
+_process: "subprocess.Popen[str] | None" = None
+
+
+def ask(o: Options) -> None:
+    """Have what timm and torch decide of these options tried, unless it was accepted before."""
+    global _process
+    line = question(o)
+    if line in _asked or _digest(line) in _accepted():
+        return
+    _asked.add(line)
+    if _process is None:
+        command = [sys.executable, "-m", "rdrop_exp.train.refusals"]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        _process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
+
+
+def answers() -> None:
+    """Wait for the answers; `OptionError` with the first refusal."""
+    global _process
+    if _process is None:
+        return
+    process, lines, _process = _process, sorted(_asked), None
+    _asked.clear()
+    try:
+        output, _ = process.communicate("".join(f"{line}\n" for line in lines), timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return
+    if output.strip():
+        raise OptionError(json.loads(output.splitlines()[0]))
+    if process.returncode == 0:
+        with contextlib.suppress(OSError):  # remembering only saves time
+            _memory().parent.mkdir(parents=True, exist_ok=True)
+            _memory().write_text(json.dumps(sorted(_accepted() | set(map(_digest, lines)))), encoding="utf-8")
+
+
+def question(o: Options) -> str:
+    """What timm and torch decide on, as JSON: of the regularizer only which rates there are, not how high."""
+    values = dataclasses.asdict(o)
+    r = values["regularizer"]
+    rates = {name: 0.1 if r[name] else r[name] for name in ("dropout", "second_dropout", "drop_path")}
+    parts = {key: values[key] for key in ("model", "peer", "optimizer", "device")}
+    return json.dumps(parts | {"regularizer": {"sites": r["sites"], **rates}}, default=str)
+
+
+def _digest(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()[:16]
+
+
+def _accepted() -> set[str]:
+    try:
+        known = json.loads(_memory().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return set(known) if isinstance(known, list) else set()
+
+
+def _memory() -> Path:
+    from rdrop_exp.data import cache
+    from rdrop_exp.hardware import versions
+
+    return cache.folder() / f"accepted-{_digest(json.dumps(versions()))}.json"
+
+
+def refusal(values: dict[str, Any]) -> str:
+    """Why these options cannot be trained with; empty where they can."""
+    import torch
+    from torch import nn
+
+    from rdrop_exp.config.schema import from_plain
+    from rdrop_exp.hardware import choose_device
+    from rdrop_exp.models.build import create_network
+    from rdrop_exp.noise.install import install_noise
+    from rdrop_exp.train.optim import make_optimizer
+
+    o: Options = from_plain(Options, values)
+    try:
+        choose_device(o.device)
+        make_optimizer(o.optimizer, nn.Linear(2, 2))
+        for group, part in (("model", o.model), ("peer", o.peer)):
+            if part.name:
+                bare = dataclasses.replace(part, pretrained=False, checkpoint="")
+                with torch.device("meta"):
+                    install_noise(create_network(bare, group, classes=10, channels=3), o.regularizer)
+    except OptionError as error:
+        return str(error)
+    except Exception:  # some models cannot be built without memory: they are tried when their trial starts
+        return ""
+    return ""
+
+
+def main() -> None:
+    """Answer each line of stdin; a line of output for each refusal."""
+    import timm  # noqa: F401  while the plan is still being made
+
+    for line in sys.stdin:
+        if reason := refusal(json.loads(line)):
+            print(json.dumps(reason), flush=True)
+
+
+if __name__ == "__main__":
+    main()
