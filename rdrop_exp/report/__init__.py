@@ -1,4 +1,4 @@
-"""From folders of trials to an honest comparison: in the terminal, in a page, in Weights & Biases."""
+"""Comparison of finished trials: in the terminal, as a page, in Weights & Biases."""
 
 import os
 from collections.abc import Iterable

@@ -8,7 +8,7 @@ from rdrop_exp.report.trial import Status
 
 
 def caveats(comparison: Comparison) -> list[str]:
-    """Seeds without a partner, trials without the metric, and devices that make costs incomparable."""
+    """Unpaired seeds, trials without the metric, and differing devices."""
     base, name, best = comparison.baseline, comparison.metric.name, comparison.best
     notes = []
     for row in comparison.rows[: comparison.rows.index(best)] if best else []:

@@ -13,7 +13,7 @@ from rdrop_exp import console
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The console command; returns its exit code: 0, or 2 for what cannot be done, said in one sentence."""
+    """The console command; returns its exit code: 0, or 2 after an error message of one sentence."""
     return console.run("rdrop-report", _run, _parser().parse_args(arguments))
 
 

@@ -1,4 +1,4 @@
-"""The trial folders under some folders, once each."""
+"""Find trial folders and read each trial once."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ _PREFERENCE = list(Status)
 
 
 def collect(folders: Iterable[Path], known: dict[str, tuple[int, Trial]] | None = None) -> tuple[list[Trial], int]:
-    """Every trial under the folders, once each, by name; and how many further copies of them there are.
+    """Every trial under the folders, once each, sorted by name; and the number of further copies.
 
     `known` keeps finished trials between calls. `OptionError` for a missing folder, or where there is no trial at all.
     """
@@ -29,7 +29,7 @@ def collect(folders: Iterable[Path], known: dict[str, tuple[int, Trial]] | None 
 
 
 def _trial_folders(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]]]]:
-    """Trial folders at or under `root` with their files; not in hidden folders nor W&B's; links are followed once."""
+    """Trial folders at or under `root` with their files; hidden folders and W&B's are skipped, links followed once."""
     seen: set[str] = set()
     stack = [root]
     while stack:

@@ -12,13 +12,13 @@ from rdrop_exp.report.trial import Status, Trial
 
 
 class Verdict(StrEnum):
-    """What the differences to the baseline allow one to say."""
+    """The result of comparing a group with the baseline."""
 
     BETTER = "better"
     WORSE = "worse"
     INCONCLUSIVE = "inconclusive"
     IDENTICAL = "identical"
-    """The same difference in every seed: no spread to measure it against."""
+    """The same difference in every seed: without spread there is no test."""
     ONE_SEED = "one seed"
     NO_SHARED_SEED = "no shared seed"
 
@@ -37,7 +37,7 @@ class Summary:
 
 
 def same_mean(one: Summary, other: Summary) -> bool:
-    """Equal but for the last bits, which depend on the order of summation."""
+    """Equal up to rounding, which depends on the order of summation."""
     if one.mean is None or other.mean is None:
         return one.mean is other.mean
     return round(one.mean, 9) == round(other.mean, 9)
@@ -102,12 +102,12 @@ class Comparison:
 
     @property
     def best(self) -> Row | None:
-        """The baseline, where it is among the best."""
+        """First of the ranked groups: the baseline, if it is tied for best."""
         return next(iter(self.ranked), None)
 
     @property
     def tied(self) -> list[Row]:
-        """Ranked groups that equal the best on validation, with it; empty without any."""
+        """The best group on validation and those that equal it; empty if nothing is ranked."""
         ranked = self.ranked
         return [row for row in ranked if same_mean(row.val, ranked[0].val)]
 
@@ -123,7 +123,7 @@ class Report:
 
     @property
     def title(self) -> str:
-        """Of the sweep where there is one, else the experiments' names."""
+        """The title of the sweep if there is one, else the names of the experiments."""
         titles = list(dict.fromkeys(sweep.title for sweep in self.sweeps))
         return titles[0] if len(titles) == 1 else ", ".join(self.experiments)
 

@@ -1,4 +1,4 @@
-"""Learning curves and schedules of a group: metrics.jsonl of every seed, as a mean and a band on one short grid."""
+"""Learning curves and schedules of a group: metrics.jsonl of every seed, as mean and band on a common grid."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ LINES = 400
 
 
 def read(path: Path) -> "Series":
-    """Each metric of a metrics.jsonl as (epochs, values); broken or half-written rows are passed over."""
+    """Each metric of a metrics.jsonl as (epochs, values); broken or half-written rows are skipped."""
     try:
         written = path.stat()
         return _read(path, written.st_mtime_ns, written.st_size)
@@ -31,7 +31,7 @@ def read(path: Path) -> "Series":
 
 @lru_cache(maxsize=2048)
 def _read(path: Path, _mtime: int, _size: int) -> "Series":
-    """Kept while the file stays as it is, for the page that looks again every few seconds."""
+    """Cached until the file changes, for the page that is rebuilt every few seconds."""
     import numpy as np
 
     points: dict[str, tuple[list[float], list[float]]] = {}

@@ -58,7 +58,7 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def as_csv(report: Report) -> str:
-    """One line a group, with a column for each swept option."""
+    """One line per group, with a column for each swept option."""
     swept = sorted({name for comparison in report.comparisons for name in comparison.setting.swept})
     lines = [
         record(row, c) | {n: plain(row.group.swept[n]) if n in row.group.swept else None for n in swept}
@@ -73,7 +73,7 @@ def as_csv(report: Report) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front."""
+    """Protect text that a spreadsheet would evaluate as a formula with a leading apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value
 
 
@@ -112,7 +112,7 @@ def as_json(report: Report) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The same with null for every number that JSON cannot hold."""
+    """The same value with None for NaN and infinity, which JSON lacks."""
     if isinstance(value, dict):
         return {str(key): finite(v) for key, v in value.items()}
     if isinstance(value, list | tuple):

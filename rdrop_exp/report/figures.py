@@ -1,4 +1,4 @@
-"""What the page's figures show, as plain values: curves, and results over each swept option and each pair."""
+"""The data of the page's figures: curves, and results over each swept option and each pair."""
 
 from collections import defaultdict
 from itertools import combinations
@@ -11,7 +11,7 @@ from rdrop_exp.report.statistics import t_interval
 from rdrop_exp.report.trial import Status
 
 CURVES = 200
-"""Groups whose curves the page holds: the best on validation, and the baseline."""
+"""Number of groups with curves on the page: the best on validation, and the baseline."""
 ANALYSES = tuple(
     f"analysis/{name}"
     for name in ("direction_variance", "direction_error", "gradient_norm", "model_distance", "inconsistency", "ece")
@@ -20,24 +20,24 @@ ANALYSES = tuple(
 LOG_SCALE = 30
 """Ratio of the largest to the smallest value from which a numeric option has a logarithmic axis."""
 PAIRS = 24
-"""Heat-maps that the page holds."""
+"""Maximum number of heat-maps on the page."""
 
 
 def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
-    """By rank of the group, as text: its learning curves and its schedules over epochs."""
+    """Learning curves and schedules over epochs, by the index of the group as text."""
     name = comparison.metric.name
     names = [f"train/{name}", f"val/{name}", "train/cross_entropy", "train/loss", "val/loss"]
     names += ["rate/dropout", "rate/drop_path", *ANALYSES]
     scales = {f"{part}/{name}": comparison.metric.scale for part in ("train", "val")}
     kept = {}
-    for rank, row in enumerate(comparison.rows):
-        if rank < CURVES or row is comparison.baseline:
+    for index, row in enumerate(comparison.rows):
+        if index < CURVES or row is comparison.baseline:
             trials = [t for t in row.group.trials if t.status in (Status.FINISHED, Status.RUNNING, Status.STOPPED)]
             series = over_seeds(trials, list(dict.fromkeys(names)), scales)
             for rate in ("rate/dropout", "rate/drop_path"):  # one schedule for all seeds: no band
                 if rate in series:
                     series[rate] = {"x": series[rate]["x"], "y": series[rate]["y"]}
-            kept[str(rank)] = series
+            kept[str(index)] = series
     return kept
 
 
@@ -75,7 +75,7 @@ def _point(value: Any, row: Row, measure: str) -> dict[str, Any]:
 
 
 def pairs(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
-    """For each regularizer and pair of its swept options, a matrix of validation means; and how many did not fit."""
+    """For each regularizer and pair of its swept options, a matrix of validation means; and the number left out."""
     charts, ranked = [], comparison.ranked
     for one, two in combinations(comparison.setting.swept, 2):
         for regularizer, rows in _by_regularizer(ranked, (one, two)).items():

@@ -22,13 +22,13 @@ SCRIPTS = (
     "page.js",
 )  # fmt: skip
 PROBLEMS = 500
-"""Trials that the page lists one by one."""
+"""Maximum number of failed or unfinished trials listed on the page."""
 
 
 def build_page(report: Report, watch: float = 0.0, data: str = "") -> str:
-    """The page. `watch`: seconds between its looks for news at data.json beside it; 0: it never asks for anything.
+    """The page. `watch`: seconds between its requests for data.json; 0: it makes no requests.
 
-    `data`: the report's payload as JSON, where it is at hand.
+    `data`: the report's payload as JSON, if already serialized.
     """
     here = files("rdrop_exp.report")
     texts = {

@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 
 class Live:
-    """A report, read again when asked for and older than `seconds`, or than four times what reading takes."""
+    """A report that is read again on request once older than `seconds` and four times its reading time."""
 
     def __init__(self, read: Callable[[], Report], seconds: float = SECONDS) -> None:
         self._read, self._seconds = read, seconds
@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionError:  # the browser went away in the middle
+        except ConnectionError:  # the browser closed the connection
             self.close_connection = True
 
 

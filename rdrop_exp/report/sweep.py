@@ -1,4 +1,4 @@
-"""What a named sweep says of itself in sweep.yaml, which the sweeper leaves beside its trials:
+"""The description of a named sweep in sweep.yaml, which the sweeper writes next to its trials:
 
 sweep, title, answers, baseline and name as in the sweep's file, and `arguments`, the overrides of the command line.
 """
@@ -15,7 +15,7 @@ from rdrop_exp.runs.folder import read_yaml
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sweep:
-    """Texts of a sweep, empty where it has none; `command` runs it again."""
+    """Texts of a sweep, empty if missing; `command` reproduces it."""
 
     folder: Path
     title: str = ""
@@ -26,7 +26,7 @@ class Sweep:
 
 
 def read_sweeps(folders: Iterable[Path]) -> list[Sweep]:
-    """The sweeps of experiments' folders, where these hold a readable sweep.yaml."""
+    """The sweeps of the experiment folders that contain a readable sweep.yaml."""
     return [sweep for folder in sorted(set(folders)) if (sweep := _read(folder)) is not None]
 
 

@@ -23,7 +23,7 @@ NARROW = 8
 
 
 def cells(row: Row, comparison: Comparison) -> tuple[str, ...]:
-    """The row as text, one cell a heading."""
+    """The row as text, one cell per heading."""
     metric, difference = comparison.metric, row.difference
     change = p = ""
     verdict = "baseline" if row is comparison.baseline else "not finished" if row.val.mean is None else ""
@@ -86,7 +86,7 @@ def as_markdown(report: Report) -> str:
 
 
 def warnings(report: Report) -> list[str]:
-    """Once each, though several settings may have the same."""
+    """Warnings of all settings, without duplicates."""
     return list(dict.fromkeys(f"Warning: {text}" for c in report.comparisons for text in c.warnings))
 
 
@@ -100,7 +100,7 @@ def _caption(comparison: Comparison) -> str:
 
 
 def terminal() -> "Console":
-    """A console on stdout; wide enough for every column where it is no terminal."""
+    """A console on stdout; wide enough for every column if stdout is not a terminal."""
     import sys
 
     from rich.console import Console

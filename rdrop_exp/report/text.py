@@ -1,10 +1,10 @@
-"""Text of other programs' files as it may be shown: a name is one line without control characters."""
+"""Untrusted text made safe to print: one line without control characters."""
 
 from typing import Any
 
 
 def printable(text: str) -> str:
-    """The text without line breaks and with � for what would steer a terminal (escape sequences, text direction)."""
+    """Line breaks become spaces; control and text-direction characters become �."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)

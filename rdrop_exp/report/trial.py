@@ -1,4 +1,4 @@
-"""What one trial folder holds: who the trial is, how far it is, and with what result."""
+"""Read one trial folder: identity, options, status, progress and results."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ from rdrop_exp.report.text import one_line, printable
 from rdrop_exp.runs.folder import last_row, load_result, read_start, sample_rows
 
 QUIET_SECONDS = 300.0
-"""A trial that has written nothing for this long, or for five checkpoints' time, has stopped."""
-SPEED_ROWS = 10
-"""Rows of metrics.jsonl, evenly spaced, that a trial's speed is taken from."""
+"""A trial counts as stopped after this time, or five checkpoint intervals, without a write."""
+THROUGHPUT_ROWS = 10
+"""Number of evenly spaced rows of metrics.jsonl from which the throughput is computed."""
 
 SIGNS = {"config.yaml", "metrics.jsonl", "result.json"}
 _WRITTEN = SIGNS | {"checkpoint.pt", "log.txt"}
@@ -29,7 +29,7 @@ _GROUPS = ("model", "peer", "dataset", "regularizer", "schedule", "optimizer", "
 
 
 class Status(StrEnum):
-    """In the order in which one of two copies of a trial is preferred."""
+    """In order of preference between copies of a trial."""
 
     FINISHED = "finished"
     RUNNING = "running"
@@ -56,9 +56,9 @@ class Trial:
     steps: int | None = None
     seconds: float | None = None
     training_seconds: float | None = None
-    """Of its steps at the usual speed: what the first rows take for warm-up does not count, nor do validations."""
+    """Time of all steps at the steady throughput, without warm-up and validation."""
     images_per_second: float | None = None
-    """By `usual_speed`; of all steps where there are no rows."""
+    """Steady throughput; without rows in metrics.jsonl, the mean over all steps."""
     command: str = ""
     wandb: str = ""
     """Address of its W&B run."""
@@ -103,7 +103,7 @@ def _from_result(path: str, written: float) -> Trial:
 
 
 def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
-    """The trial of a result; ValueError or OverflowError where it holds what cannot be compared."""
+    """The trial of a result; ValueError or OverflowError if it cannot be compared."""
     status = Status(result["status"])
     if status == Status.FAILED and "options" not in result:
         return _failed_early(path, written, result)
@@ -111,7 +111,7 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
     if not isinstance(metrics, dict):
         raise ValueError("metrics are no dictionary")
     versions = result.get("versions")
-    speed = usual_speed(path) if status == Status.FINISHED else None
+    speed = steady_throughput(path) if status == Status.FINISHED else None
     trial = Trial(
         folder=Path(path),
         status=status,
@@ -139,7 +139,7 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
 
 
 def _failed_early(path: str, written: float, result: dict[str, Any]) -> Trial:
-    """A failure that the runner wrote down: the options are where the trial left them, if it got as far."""
+    """A failure recorded by the runner: the options are in trial.json or config.yaml, if the trial got that far."""
     reason = one_line(result.get("error")) or "no reason given"
     trial = Trial(folder=Path(path), status=Status.FAILED, error=reason, written=written)
     trial.experiment = printable(os.path.basename(os.path.dirname(path)))
@@ -149,13 +149,13 @@ def _failed_early(path: str, written: float, result: dict[str, Any]) -> Trial:
     return trial
 
 
-def usual_speed(folder: str) -> float | None:
-    """Images/s of a trial without its start and its hiccups, by metrics.jsonl; None without rows.
+def steady_throughput(folder: str) -> float | None:
+    """Images/s by metrics.jsonl without warm-up and hiccups; None without rows.
 
-    The first row, which holds the warm-up, does not count where there are others. Each three neighbours count as their
-    median, so that a trial whose schedule makes it faster or slower on the way still gets its mean.
+    The first row (warm-up) is left out if there are others. Every three consecutive rows count as their median, and
+    these are averaged, so that a schedule that changes the speed during training is counted correctly.
     """
-    rows = sample_rows(folder, SPEED_ROWS)
+    rows = sample_rows(folder, THROUGHPUT_ROWS)
     speeds = [v for row in rows if isinstance(v := row.get("images_per_second"), int | float) and 0 < v < 1e300]
     steady = speeds[1:] or speeds
     triples = [steady[i : i + 3] for i in range(0, len(steady), 3)]
@@ -163,7 +163,7 @@ def usual_speed(folder: str) -> float | None:
 
 
 def _checked_options(result: dict[str, Any]) -> dict[str, Any]:
-    """The options of a result or a trial.json, which anyone may have written; ValueError where they are none."""
+    """The options of a result or a trial.json; ValueError if they are malformed."""
     options = result.get("options")
     if not isinstance(options, dict):
         raise ValueError("no options")
@@ -194,7 +194,7 @@ def _unfinished(path: str, files: dict[str, os.DirEntry[str]]) -> Trial:
 
 
 def _start(trial: Trial) -> None:
-    """Identity, group and options from what the trial wrote at its start."""
+    """Set identity, group and options from trial.json, or else config.yaml."""
     if match := TRIAL_NAME.search(trial.folder.name):
         trial.identity = match[0][1:]
     about = read_start(trial.folder)
@@ -204,17 +204,17 @@ def _start(trial: Trial) -> None:
 
 
 def _is_locked(folder: str) -> bool | None:
-    """Whether some process runs the trial; None where this machine cannot look."""
+    """Whether a process holds the trial's lock; None if this machine cannot tell."""
     try:
         from rdrop_exp.launch.lock import is_locked
 
         return is_locked(folder)
-    except (ImportError, OSError):  # a system without such locks, a folder that may only be read
+    except (ImportError, OSError):  # no locks on this system, or a read-only folder
         return None
 
 
 def _address(value: Any) -> str:
-    """A web address; empty for whatever else a link must not lead to."""
+    """The value if it is a web address, else empty: `javascript:` must not become a link."""
     return value if isinstance(value, str) and re.fullmatch(r"https?://[!-~]+", value) else ""
 
 

@@ -61,7 +61,7 @@ def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
             run.finish()
         where = f"{run.settings.sync_dir} ({why_offline}: send it with `wandb sync`)" if why_offline else run.url
         said.append(f"W&B: logged table and page to group {run.group}, {where}")
-    except Exception as error:  # whatever W&B does, the report stands
+    except Exception as error:  # a failure of W&B must not fail the report
         said.append(f"W&B: the report was not logged: {first_line(error)}")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rdrop_exp.report.trial import usual_speed
+from rdrop_exp.report.trial import steady_throughput
 from tests.report.trials import EARLY, NONE, RDROP, only, write, write_trial
 
 
@@ -39,7 +39,7 @@ def test_a_schedule_that_changes_the_speed_counts_in_full(tmp_path: Path, count:
     rows = [{"images_per_second": 500.0 if i <= 1 + (count - 1) * 2 // 3 else 1000.0} for i in range(1, count + 1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # Two thirds of the images at 500 and one third at 1,000 a second: 600 on the whole.
-    assert usual_speed(str(folder)) == pytest.approx(600, rel=0.1)
+    assert steady_throughput(str(folder)) == pytest.approx(600, rel=0.1)
 
 
 def test_a_different_device_is_said(example: Path) -> None:
