@@ -1,7 +1,7 @@
 """The Hydra launcher `runner`: the sweep's trials on this machine's GPUs or cores, and an exit code for the outcome."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
@@ -9,6 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from rdrop_exp.launch.devices import Slot, allocate
 from rdrop_exp.launch.hooks import load_hook
 from rdrop_exp.launch.options import RunnerConf, checked
 
@@ -26,30 +27,31 @@ class RunnerLauncher(Launcher):
     def __init__(self, **options: Any) -> None:
         self.given = options  # checked in `setup`: Hydra wraps what a constructor raises
         self.options = RunnerConf()
+        self.summary: Callable[[list[str]], None] | None = None
+        self.slots: list[Slot] = []
         self.config: DictConfig | None = None
         self.task_function: TaskFunction | None = None
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
-        self.options = checked(RunnerConf, self.given)
+        self.options = o = checked(RunnerConf, self.given)
+        self.summary = load_hook(o.summary, "hydra.launcher.summary") if o.summary else None
+        self.slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Every job's return, in order, failed ones too; exits with 128 + signal where it was stopped by one."""
-        from rdrop_exp.launch.devices import allocate
         from rdrop_exp.launch.output import say
         from rdrop_exp.launch.summary import summary
         from rdrop_exp.launch.sweep_plan import SweepPlan
 
         o = self.options
-        hook = load_hook(o.summary, "hydra.launcher.summary") if o.summary else None
-        slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots)
         jobs = enumerate(job_overrides, initial_job_idx)
         plan = self.plan or SweepPlan([self.foreign_job(list(words), index) for index, words in jobs])
-        say(summary(plan, len(slots), every=o.dry_run))
+        say(summary(plan, len(self.slots), every=o.dry_run))
         if o.dry_run:
             return []
-        runner = self.run(plan, slots)
+        runner = self.run(plan)
         queue = runner.queue
         for job, reason in queue.failures:
             say(f"failed: {job.trial.name}: {reason}\n  log: {os.path.join(job.trial.folder, 'log.txt')}")
@@ -58,21 +60,21 @@ class RunnerLauncher(Launcher):
             say(f"Stopped and saved, {left}. Run the same command to resume.")
             raise SystemExit(128 + runner.signals[0])
         folders = [job.trial.folder for job in plan.jobs if os.path.isdir(job.trial.folder)]
-        if hook is None:
+        if self.summary is None:
             runner.display.print_ranking()
         elif folders:
             try:
-                hook(folders)
+                self.summary(folders)
             except OSError as error:  # the trials are safe all the same
                 say(f"Warning: the summary could not be written: {error}")
         return [queue.outcomes.get(job.index) or JobReturn(overrides=job.overrides) for job in plan.jobs]
 
-    def run(self, plan: "SweepPlan", slots: list[Any]) -> "Runner":
+    def run(self, plan: "SweepPlan") -> "Runner":
         from rdrop_exp.launch.process import write_setup
         from rdrop_exp.launch.runner import Runner
 
         with write_setup(self.hydra_context, self.task_function, self.config, self.options.accumulate_key) as setup:
-            runner = Runner(plan, slots, self.options, setup)
+            runner = Runner(plan, self.slots, self.options, setup)
             runner.run()
         return runner
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep, Transformer
 from hydra.errors import HydraException
 
 from rdrop_exp.launch.errors import SweepError
@@ -63,7 +63,8 @@ class Reader:
         value = override.value()
         if isinstance(value, RangeSweep):  # 0.1 + 0.1 + 0.1 must be 0.3
             value.start, value.stop, value.step = map(exact, (value.start, value.stop, value.step))
-        return list(dict.fromkeys(f"{key}={value}" for value in override.sweep_string_iterator()))
+        elements = override.sweep_iterator(transformer=Transformer.identity)
+        return list(dict.fromkeys(f"{key}={in_hydra(element)}" for element in elements))
 
     def values(self, key: str, value: Any) -> Factor:
         """The values that a sweep file gives to one key: a text in Hydra's grammar, one value, or a list of them."""
@@ -82,6 +83,13 @@ def plain_key(text: str) -> str:
 
 def value_of(text: str) -> str:
     return text.partition("=")[2]
+
+
+def in_hydra(element: Any) -> Any:
+    """One value of a sweep as text. Hydra drops the quotes, which a text of other than plain characters needs."""
+    if isinstance(element, str) and not re.fullmatch(r"[\w./ :-]*", element, re.ASCII):
+        return quoted(element)
+    return Transformer.encode(element)
 
 
 def in_grammar(value: Any) -> str:

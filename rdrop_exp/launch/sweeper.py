@@ -63,7 +63,7 @@ class UnionSweeper(Sweeper):
     def plan(self, arguments: list[str]) -> Any:
         """The plan of these command line overrides, and the texts of the named sweep (title, baseline, ...)."""
         from rdrop_exp.launch.compositions import Compositions
-        from rdrop_exp.launch.grids import Sweep, combinations, combine, read_sweep
+        from rdrop_exp.launch.grids import combinations, combine
         from rdrop_exp.launch.overrides import Reader
         from rdrop_exp.launch.planner import Planner
 
@@ -71,43 +71,60 @@ class UnionSweeper(Sweeper):
         assert self.config is not None
         o, loader = self.options, self.hydra_context.config_loader
         reader = Reader(loader, o.seed_key)
-        params = [f"{key}={value}" for key, value in o.params.items()]
-        factors = {factor.keys: factor for factor in map(reader.factor, [*params, *arguments])}
-        sweep = read_sweep(reader, o.folder, o.sweep) if o.sweep is not None else Sweep()
-        key = o.name_key or ("name" if "name" in sweep.texts else None)
-        if sweep.name and key and (key,) not in factors:
-            factors[(key,)] = reader.values(key, [sweep.texts.get("name", sweep.name)])
+        sweep, factors = self.read(reader, arguments)
         describe = load_hook(o.describe, "hydra.sweeper.describe") if o.describe else None
         applies = load_hook(o.applies, "hydra.sweeper.applies") if o.applies else None
         planner = Planner(Compositions(loader, self.config, reader), describe, applies, o.ignore, o.seed_key)
         title = f"{sweep.name}: {sweep.texts.get('title', '')}".rstrip(": ")
-        chosen = {key for keys in factors for key in keys}
+        chosen = {key for factor in factors for key in factor.keys}
         optional = {key for grid in sweep.grids for f in grid for key in f.keys if key.partition(".")[0] in chosen}
-        plan = planner.plan(combinations(combine(sweep, list(factors.values()))), title, optional - chosen)
-        self.check(planner, chosen)
+        plan = planner.plan(combinations(combine(sweep, factors)), title, optional - chosen)
+        accumulate_key = getattr(getattr(self.launcher, "options", None), "accumulate_key", None)
+        known = planner.compositions.option_names() | chosen
+        check_keys({"hydra.launcher.accumulate_key": [accumulate_key], "hydra.sweeper.ignore": o.ignore}, known)
+        self.check_plan()
         plan.warnings += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
         return plan, {"sweep": sweep.name, **sweep.texts} if sweep.name else {}
 
-    def check(self, planner: Any, chosen: set[str]) -> None:
-        """`SweepError` for an option that names a key which no trial has, and for what the application refuses."""
-        from rdrop_exp.launch.errors import SweepError, suggestion
+    def read(self, reader: Any, arguments: list[str]) -> tuple[Any, list[Any]]:
+        """The named sweep, empty if there is none, and the factors of the command line, with the sweep's name."""
+        from rdrop_exp.launch.compositions import dotted_keys
+        from rdrop_exp.launch.grids import Sweep, read_sweep
+
+        o = self.options
+        params = [f"{key}={value}" for key, value in o.params.items()]
+        factors = {factor.keys: factor for factor in map(reader.factor, [*params, *arguments])}
+        chosen = {key for keys in factors for key in keys}
+        known = {*dotted_keys(OmegaConf.to_container(self.config, resolve=False)), *chosen, UnionConf().seed_key}
+        check_keys({"hydra.sweeper.seed_key": [o.seed_key], "hydra.sweeper.name_key": [o.name_key]}, known)
+        sweep = read_sweep(reader, o.folder, o.sweep) if o.sweep is not None else Sweep()
+        key = o.name_key or ("name" if "name" in sweep.texts else None)
+        if sweep.name and key and (key,) not in factors:
+            factors[(key,)] = reader.values(key, [sweep.texts.get("name", sweep.name)])
+        return sweep, list(factors.values())
+
+    def check_plan(self) -> None:
+        """`SweepError` for what the application refuses now that all trials are described."""
+        from rdrop_exp.launch.errors import SweepError
 
         if self.options.check:
             try:
                 load_hook(self.options.check, "hydra.sweeper.check")()
             except ValueError as error:
                 raise SweepError(str(error)) from error
-        known = planner.compositions.option_names() | chosen
-        o, launcher_options = self.options, getattr(self.launcher, "options", None)
-        named = {"hydra.sweeper.seed_key": o.seed_key if o.seed_key != type(o)().seed_key else None}
-        named |= {"hydra.sweeper.name_key": o.name_key}
-        named |= {"hydra.launcher.accumulate_key": getattr(launcher_options, "accumulate_key", None)}
-        for option, key in [*named.items(), *(("hydra.sweeper.ignore", key) for key in o.ignore)]:
-            if key is not None and key not in known:
-                raise SweepError(f"{option}={key} must be an option of the trials{suggestion(key, known)}")
 
 
 GridSweeper = UnionSweeper  # imported by copies of plugin.py from installations before 2026-11-25
+
+
+def check_keys(options: dict[str, Sequence[str | None]], known: set[str]) -> None:
+    """`SweepError` for an option of sweeper or launcher that names a key which no trial has."""
+    from rdrop_exp.launch.errors import SweepError, suggestion
+
+    for option, keys in options.items():
+        for key in keys:
+            if key is not None and key not in known:
+                raise SweepError(f"{option}={key} must be an option of the trials{suggestion(key, known)}")
 
 
 def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:

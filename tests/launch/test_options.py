@@ -50,6 +50,8 @@ def test_valid_values_are_taken():
     [
         (["hydra.launcher.timeout=-1"], "hydra.launcher.timeout=-1 must be a number of seconds above 0"),
         (["hydra.launcher.timeout=nan"], "hydra.launcher.timeout=nan must be a number of seconds above 0"),
+        (["hydra.launcher.gpus=1000"], "hydra.launcher.gpus=1000, but only "),
+        (["hydra.launcher.summary=nowhere:f"], "hydra.launcher.summary=nowhere:f cannot be imported"),
         (["hydra.launcher.gpus=abc"], "hydra.launcher.gpus=abc must be a number of GPUs, a list"),
         (
             ["hydra.launcher.accumulate_key=seeed"],
@@ -63,7 +65,8 @@ def test_valid_values_are_taken():
 )
 def test_nothing_starts_with_options_that_cannot_be(tmp_path, words, sentence):
     app = App(tmp_path, "return 1")
-    done = app.run("x=1,2", *words)
+    app.sweep("demo", "title: T")
+    done = app.run("x=1,2", "hydra.sweeper.sweep=demo", *words)
     assert done.code == 1
     assert done.err.startswith(sentence)
     assert "Traceback" not in done.err
