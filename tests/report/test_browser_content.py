@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -137,3 +140,13 @@ def test_what_was_measured_while_training_is_drawn(browser: Chromium, tmp_path: 
     drawn = browser.evaluate(f"[...document.querySelectorAll('#analysis .plot')].map((p) => {lines})")
     assert drawn == [[2, 2], [2, 2]]
     assert browser.errors == []
+
+
+def test_the_picture_for_the_readme(browser: Chromium, browsed: Path, tmp_path: Path) -> None:
+    """As `make picture` draws it: 24-bit colours, at most 300 KB."""
+    script = Path(__file__).parents[2] / "docs" / "picture.py"
+    subprocess.run([sys.executable, script, browsed, tmp_path / "report.png"], check=True)
+    data = (tmp_path / "report.png").read_bytes()
+    width, _, depth, colours = struct.unpack(">IIBB", data[16:26])
+    assert (data[:8], width, depth, colours) == (b"\x89PNG\r\n\x1a\n", 1280, 8, 2)
+    assert len(data) <= 300_000
