@@ -24,7 +24,6 @@ import os, time, hydra
 from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from rdrop_exp import launch
-from tests.conftest import ROOT
 
 launch.register(**SETTINGS)
 version = {} if hydra.__version__ >= "1.4" else {"version_base": None}

@@ -15,7 +15,6 @@ from tests.conftest import ROOT
 HOLDER = """
 import os, sys, time
 from rdrop_exp.launch.lock import lock
-from tests.conftest import ROOT
 with lock(sys.argv[1]) as acquired:
     if sys.argv[2] == "alone" or os.fork() == 0:
         print(acquired, flush=True)
