@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rdrop_exp.config.identity import USERS_FILES
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.data.check import Checked, check_files
-from rdrop_exp.data.files import READERS, USERS_FILES, list_files
+from rdrop_exp.data.files import READERS, list_files
 from rdrop_exp.data.listing import class_names, joined
 from rdrop_exp.data.pixels import Decoder, decoder
 from rdrop_exp.data.published import TORCHVISION, TorchvisionSet, check_torchvision, read_digits, read_torchvision

@@ -6,8 +6,6 @@ from rdrop_exp.data.listing import Listing
 from rdrop_exp.data.table import image_csv
 
 READERS = {"imagenet": imagenet, "image_folder": image_folder, "image_csv": image_csv}
-USERS_FILES = ("image_folder", "image_csv")
-"""The user's own data: its files are checked and have a fingerprint."""
 
 
 def list_files(options: Dataset) -> Listing:

@@ -4,8 +4,9 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from rdrop_exp.config.identity import USERS_FILES
 from rdrop_exp.config.options import Dataset
-from rdrop_exp.data.files import USERS_FILES, list_files
+from rdrop_exp.data.files import list_files
 from rdrop_exp.data.listing import Listing
 
 MANY_FILES = 200_000
