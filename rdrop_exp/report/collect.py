@@ -24,7 +24,7 @@ def collect(folders: Iterable[Path], known: dict[str, tuple[int, Trial]] | None 
         raise OptionError(f"no trials in {', '.join(map(str, folders))} (a trial is a folder with a config.yaml)")
     chosen: dict[str, Trial] = {}
     for trial in sorted(trials, key=lambda t: (_PREFERENCE.index(t.status), -t.written)):
-        chosen.setdefault(trial.identity or str(trial.folder.resolve()), trial)
+        chosen.setdefault(f"{trial.identity}{trial.data}" or str(trial.folder.resolve()), trial)
     return sorted(chosen.values(), key=lambda t: (t.folder.name, str(t.folder))), len(trials) - len(chosen)
 
 

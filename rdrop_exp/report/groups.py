@@ -54,6 +54,8 @@ def settings(trials: Iterable[Trial]) -> list[Setting]:
     by_setting: dict[str, list[Group]] = defaultdict(list)
     for identity, members in together.items():
         group = Group(identity=identity, flat=flatten(members[0].options), trials=members)
+        if data := members[0].data:  # the same files under another path are the same data
+            group.flat["dataset.root"] = data
         where = {name: value for name, value in group.flat.items() if _is_setting(name)}
         by_setting[json.dumps(where, sort_keys=True, default=str)].append(group)
     labels = _setting_labels(list(by_setting.values()))
@@ -135,7 +137,8 @@ def _setting_labels(by_setting: list[list[Group]]) -> list[str]:
     labels = []
     for head in heads:
         model = (head.trials[0].options.get("model") or {}).get("label") or head.flat.get("model.name")
-        label = f"{head.flat.get('dataset.name') or '?'} · {printable(str(model or '?'))}"
+        data = (head.trials[0].options.get("dataset") or {}).get("label") or head.flat.get("dataset.name")
+        label = f"{printable(str(data or '?'))} · {printable(str(model or '?'))}"
         labels.append(label.replace("`", "'"))
     if len(set(labels)) < len(labels):
         names = [n for n in varying(heads) if _is_setting(n) and n not in ("dataset.name", "model.name")]

@@ -62,6 +62,8 @@ class Trial:
     command: str = ""
     wandb: str = ""
     """Address of its W&B run."""
+    data: str = ""
+    """Fingerprint of files of one's own; empty for published data sets."""
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     written: float = 0.0
@@ -70,6 +72,14 @@ class Trial:
     def seed(self) -> int:
         seed = self.options.get("seed", 0)
         return seed if isinstance(seed, int) else 0
+
+
+def fingerprint_of(about: dict[str, Any]) -> str:
+    """The fingerprint of the user's own data in a trial.json or result.json."""
+    data = about.get("data")
+    return (
+        printable(str(data.get("fingerprint") or "")) if about.get("data_identity") and isinstance(data, dict) else ""
+    )
 
 
 def read_trial(path: str, files: dict[str, os.DirEntry[str]], known: dict[str, tuple[int, Trial]] | None) -> Trial:
@@ -128,6 +138,7 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
         images_per_second=speed or _number(result.get("images_per_second")),
         command=one_line(result.get("command")),
         wandb=_address(result.get("wandb")),
+        data=fingerprint_of(result),
         device=one_line(result.get("device")),
         versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
         written=written,
@@ -200,6 +211,7 @@ def _start(trial: Trial) -> None:
     about = read_start(trial.folder)
     trial.options = _checked_options(about)
     trial.identity = printable(str(about.get("identity") or "")) or trial.identity
+    trial.data = fingerprint_of(about)
     trial.group = printable(str(about.get("group") or ""))
 
 

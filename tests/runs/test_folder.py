@@ -96,3 +96,19 @@ def test_rows_that_are_broken_are_left_out(tmp_path: Path) -> None:
     assert 7 in thinned
     assert len(thinned) < 9
     assert read_rows(tmp_path / "nowhere") == []
+
+
+def test_the_report_compares_trials_on_the_same_data_alone(photos: Path) -> None:
+    from rdrop_exp.report.compare import make_report
+
+    dropout = {"regularizer": {"dropout": 0.2}}
+    finished(options(photos))
+    moved = photos.rename(photos.with_name("pictures"))
+    finished(options(moved, **dropout))
+    (comparison,) = make_report([photos.parent / "out"]).comparisons
+    assert sorted(row.label for row in comparison.rows) == ["dropout", "none"]
+    shutil.move(moved / "cat/3.png", moved / "dog/cat3.png")
+    finished(options(moved, **dropout))
+    one, other = make_report([photos.parent / "out"]).comparisons
+    assert one.setting.label != other.setting.label
+    assert sorted(len(c.rows) for c in (one, other)) == [1, 2]
