@@ -23,7 +23,10 @@ _DIGEST = hashlib.sha256().digest_size
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain values) so that a crash at any moment leaves a whole checkpoint behind."""
     with atomic_file(folder / NAME, "wb+", previous=folder / PREVIOUS) as file:
-        torch.save(state, file)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's writer hides why a write failed, such as a full disk
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
         file.seek(0, os.SEEK_END)
@@ -50,8 +53,20 @@ def load(folder: Path, device: torch.device, identity: str = "") -> dict[str, An
 def finish(folder: Path, state: dict[str, Any]) -> None:
     """Leave an ended trial's weights and outcome as its checkpoint, and nothing of what resuming needed."""
     save(folder, state)
+    tidy(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what only resuming needed."""
     for name in (PREVIOUS, "checkpoint.partial"):  # the latter of earlier versions
         (folder / name).unlink(missing_ok=True)
+
+
+def remove_outcome(folder: Path) -> None:
+    """Remove a checkpoint that holds an outcome without weights, which result.json has replaced."""
+    saved = load(folder, torch.device("cpu"))
+    if saved is not None and "result" in saved and "model" not in saved:
+        (folder / NAME).unlink()
 
 
 def _whole(path: Path) -> bool:

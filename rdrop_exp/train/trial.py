@@ -44,6 +44,8 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
     spec, folder, changed = place_trial(trial_spec(options, fingerprint(options.dataset)))
     if finished(folder):
         print(f"Already finished: {folder}")
+        if not spec.options.keep_weights:  # it may have been stopped just before this
+            checkpoint.remove_outcome(folder)
         return read_result(folder)
     if spec.options.analysis.every and make_analysis is None:
         raise OptionError(f"analysis.every={spec.options.analysis.every} has no effect without `make_analysis`")
@@ -64,6 +66,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         saved = resumable(folder, spec, setup.device)
         if saved and "result" in saved:  # it was stopped between its last two files
             result: Result = about | saved["result"]
+            checkpoint.tidy(folder)
             write_result(folder, result)
         else:
             result = _train(spec, folder, about, setup, saved, make_analysis)
