@@ -92,6 +92,3 @@ class RunnerLauncher(Launcher):
             folder = os.path.abspath(os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
         label = " ".join(o for o in overrides if not o.startswith("hydra."))
         return Job(index, overrides, label, PlannedTrial("", folder, label or f"job {index}"), protocol=False)
-
-
-SlotsLauncher = RunnerLauncher  # imported by copies of plugin.py from installations before 2026-11-25

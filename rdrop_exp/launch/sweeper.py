@@ -84,7 +84,7 @@ class UnionSweeper(Sweeper):
         check_keys({"hydra.launcher.accumulate_key": [accumulate_key], "hydra.sweeper.ignore": o.ignore}, known)
         self.check_plan()
         plan.warnings += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
-        return plan, {"sweep": sweep.name, **sweep.texts} if sweep.name else {}
+        return plan, {"sweep": sweep.name, "arguments": list(arguments), **sweep.texts} if sweep.name else {}
 
     def read(self, reader: Any, arguments: list[str]) -> tuple[Any, list[Any]]:
         """The named sweep, empty if there is none, and the factors of the command line, with the sweep's name."""
@@ -112,9 +112,6 @@ class UnionSweeper(Sweeper):
                 load_hook(self.options.check, "hydra.sweeper.check")()
             except ValueError as error:
                 raise SweepError(str(error)) from error
-
-
-GridSweeper = UnionSweeper  # imported by copies of plugin.py from installations before 2026-11-25
 
 
 def check_keys(options: dict[str, Sequence[str | None]], known: set[str]) -> None:

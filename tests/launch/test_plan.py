@@ -276,9 +276,9 @@ def test_planning_composes_what_hydra_composes(tmp_path):
 
 def test_what_the_sweep_asks_is_kept_beside_its_trials(app):
     app.sweep("demo", "title: T\nanswers: A\nbaseline: x=1\ngrids: [{overrides: {x: 1}}]")
-    assert app.run("hydra.sweeper.sweep=demo").code == 0
+    assert app.run("hydra.sweeper.sweep=demo", "x=1").code == 0
     kept = OmegaConf.load(app.folder / "out" / "sweep.yaml")
-    assert kept == {"sweep": "demo", "title": "T", "answers": "A", "baseline": "x=1"}
+    assert kept == {"sweep": "demo", "arguments": ["x=1"], "title": "T", "answers": "A", "baseline": "x=1"}
 
 
 def test_estimates_come_from_the_group_or_from_the_work():

@@ -62,23 +62,6 @@ def test_the_application_decides_the_defaults_of_options(tmp_path, installed):
         assert app.values(launcher) == ["demo", "demo"]
 
 
-OLD_PLUGIN = """
-from rdrop_exp.launch import launcher, sweeper
-class GridSweeper(sweeper.GridSweeper): pass
-class SlotsLauncher(launcher.SlotsLauncher): pass
-"""
-
-
-def test_a_checkout_works_beside_the_plugin_of_an_earlier_installation(tmp_path):
-    app = App(tmp_path, "return cfg.x")
-    scanned = tmp_path / "site" / "hydra_plugins"
-    scanned.mkdir(parents=True)
-    (scanned / "rdrop_exp_launch.py").write_text(OLD_PLUGIN)
-    done = python(f"{app.name}.py", "-m", "x=1,2", cwd=tmp_path, path=[tmp_path / "site", ROOT])
-    assert done.stderr == ""
-    assert sorted(app.values()) == [1, 2]
-
-
 def test_tab_completion_knows_the_named_sweeps(tmp_path, monkeypatch):
     app = App(tmp_path, "return 1")
     for name in ("demo", "deep", "other"):
