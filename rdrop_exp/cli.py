@@ -22,6 +22,7 @@ from rdrop_exp.config.arguments import arrange, why_unknown
 from rdrop_exp.config.compose import options_of, overrides_of_task, packaged
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.console import status
 from rdrop_exp.train.planning import look_at
 
 COLUMNS = {"epoch": "epoch", "loss": "train/loss", "val acc": "val/accuracy", "images/s": "images_per_second"}
@@ -36,7 +37,8 @@ def task(cfg: DictConfig) -> float | None:
         check_chosen(options, overrides)
         if alone:
             look_at(options.dataset)  # likewise
-        from rdrop_exp.train import trial
+        with status("loading torch"):
+            from rdrop_exp.train import trial
 
         result = trial.run(options, shlex.join(["rdrop-exp", *overrides]), analysis_of(options))
     except Exception as error:

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rdrop_exp.config.schema import OptionError
 
@@ -17,3 +18,15 @@ def run(name: str, action: Callable[[argparse.Namespace], int | None], args: arg
     except (OptionError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Say what is being done while it lasts, in a terminal; elsewhere say nothing."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console().status(f"{text} …"):
+        yield

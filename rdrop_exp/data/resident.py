@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError
+from rdrop_exp.console import status
 from rdrop_exp.data import cache
 from rdrop_exp.data.augment import Augment, send, statistics
 from rdrop_exp.data.batch import Batch, Spec
@@ -92,7 +93,11 @@ def _decode(source: Source, size: int | None) -> NDArray[np.uint8]:
             square = ImageOps.fit(picture, (side, side), Image.Resampling.BILINEAR)
             array[item] = np.asarray(square).reshape(side, side, -1).transpose(2, 0, 1)
 
-    with ThreadPoolExecutor(cores()) as pool:  # Pillow releases the interpreter lock while it decodes and resizes
+    reading = status(f"reading {len(array):,} images")
+    with (
+        reading,
+        ThreadPoolExecutor(cores()) as pool,
+    ):  # Pillow releases the interpreter lock while it decodes and resizes
         for _ in pool.map(fill, range(0, len(array), BLOCK)):
             pass
     return array

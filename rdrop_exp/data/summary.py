@@ -35,8 +35,8 @@ def summarise(options: Dataset, names: list[str], sets: Sets, origins: dict[str,
     } | origins
     words = [
         f"{len(names)} classes ({shortened(names)})",
-        f"{len(sets['train'])} train{kept}",
-        *(f"{len(sets[part])} {part} ({origins[part]})" for part in ("validation", "test")),
+        f"{len(sets['train']):,} train{kept}",
+        *(f"{len(sets[part]):,} {part} ({origins[part]})" for part in ("validation", "test")),
     ]
     unused = [
         part for part in ("validation", "test") if part in given and getattr(options, part) != getattr(plain, part)
