@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Mode = Literal["auto", "online", "offline"]
+INIT_SECONDS = 20.0
+"""Longest wait for W&B to start a run."""
 _unreachable = ""  # why, once a run of this process found out: the others then start offline at once
 
 
@@ -30,7 +32,9 @@ def start_run(mode: Mode, folder: Path, *, resume: bool = False, **about: Any) -
 def _init(mode: Literal["online", "offline"], folder: Path, **about: Any) -> Any:
     import wandb
 
-    settings = wandb.Settings(init_timeout=20, console="off", silent=True, disable_git=True, disable_code=True)
+    settings = wandb.Settings(
+        init_timeout=INIT_SECONDS, console="off", silent=True, disable_git=True, disable_code=True
+    )
     return wandb.init(mode=mode, dir=str(folder), reinit="create_new", settings=settings, **about)
 
 

@@ -22,6 +22,9 @@ from rdrop_exp.runs.wandb_run import first_line, run_id, start_run
 
 log = logging.getLogger("rdrop_exp")
 
+CLOSE_SECONDS = 60.0
+"""Longest wait for W&B at the end of a trial."""
+
 
 class Tracker:
     """One trial's rows and messages; a context manager that closes everything."""
@@ -132,10 +135,10 @@ class _Wandb:
     """A W&B run fed from a thread: nothing waits for it until the end, and then only so long."""
 
     def __init__(self, spec: TrialSpec, folder: Path) -> None:
-        # A resumed trial that is offline has a run directory of its own, which is complete: W&B does not join two.
         self._earlier = read_rows(folder)
         self._queue: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
         self._exit_code = 0
+        self._abandoned = False
         self.url = self.announcement = ""
         self._spec, self._folder = spec, folder
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
@@ -150,8 +153,9 @@ class _Wandb:
     def close(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self._queue.put(None)
-        self._thread.join(timeout=60)
+        self._thread.join(timeout=CLOSE_SECONDS)
         if self._thread.is_alive():
+            self._abandoned = True
             log.warning("W&B did not finish in time; the trial's own files are complete")
 
     def _work(self) -> None:
@@ -161,12 +165,14 @@ class _Wandb:
                 kind, values = item
                 finite = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
                 if kind == "summary":
+                    run.log({}, commit=True)  # the last row, which would overwrite these values if it came later
                     run.summary.update(finite)
                 else:
                     _log_row(run, finite)
             run.finish(exit_code=self._exit_code)
         except Exception as error:  # whatever W&B does, the trial goes on
-            log.warning("W&B is not logging this trial: %s", first_line(error))
+            if not self._abandoned:
+                log.warning("W&B is not logging this trial: %s", first_line(error))
 
     def _start(self) -> Any:
         spec, o = self._spec, self._spec.options
@@ -188,8 +194,11 @@ class _Wandb:
             log.warning("%s; logging offline, for `wandb sync`", why_offline)
         self.url = "" if why_offline else str(run.url)
         self.announcement = f"W&B: offline ({why_offline})" if why_offline else f"W&B: {self.url}"
-        for row in self._earlier if why_offline else ():
-            _log_row(run, row)
+        # Rows of a part that was stopped and that this run lacks: all of them offline, where each part has a run folder
+        # of its own and W&B does not join two; online those that a killed process did not send.
+        for row in self._earlier:
+            if row["step"] >= run.step:
+                _log_row(run, row)
         return run
 
 

@@ -15,7 +15,7 @@ from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.runs import wandb_run
 from rdrop_exp.train import trial
-from tests.conftest import SMALL, Crash, crash_at_save, folder_of, merged
+from tests.conftest import SMALL, folder_of, merged
 
 
 def options(tmp_path: Path, **logger: Any) -> Options:
@@ -114,34 +114,6 @@ def test_plain_lines_outside_a_terminal(tmp_path: Path, capsys: pytest.CaptureFi
     assert re.search(r"^epoch 2  loss \d\.\d{4}  val \d+\.\d\d%  [\d,]+ images/s$", out, re.MULTILINE)
     log = (folder_of(o) / "log.txt").read_text().splitlines()
     assert [line for line in log if line in out.splitlines()] == out.splitlines()
-
-
-def test_a_resumed_offline_run_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """W&B does not join two run directories of one id: the later one must hold the rows of both."""
-    import wandb
-
-    steps: list[list[int]] = []
-
-    class Run:
-        def __init__(self) -> None:
-            steps.append([])
-            self.summary: dict[str, Any] = {}
-
-        def log(self, row: dict[str, Any], step: int) -> None:
-            steps[-1].append(step)
-
-        def finish(self, exit_code: int) -> None:
-            pass
-
-    monkeypatch.setattr(wandb, "init", lambda **_: Run())
-    o = options(tmp_path, wandb="offline")
-    o.checkpoint_seconds = 0
-    with monkeypatch.context() as crash:
-        crash_at_save(crash, at=15)
-        with pytest.raises(Crash):
-            trial.run(o)
-    trial.run(o)
-    assert steps[1] == [5, 10, 15, 20]
 
 
 def test_a_reader_that_goes_away_does_not_stop_a_trial(tmp_path: Path) -> None:
