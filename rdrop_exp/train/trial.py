@@ -22,6 +22,7 @@ from rdrop_exp.data.batch import Data
 from rdrop_exp.data.fingerprint import fingerprint
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.launch.lock import lock
+from rdrop_exp.launch.protocol import Status
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.runs.folder import describe, finished, place_trial, read_result, write_result, write_start
 from rdrop_exp.train import checkpoint
@@ -106,8 +107,9 @@ def _train(
         tracker.message(f"{folder.name}: {start}, {setup.total_steps} steps on {setup.device}")
         tracker.message(setup.data.summary)
         tracker.message(f"images of each class: {json.dumps(setup.data.counts)}", quiet=True)
-        if spec.unused:
-            tracker.message(f"Ignored (no effect with these options): {', '.join(spec.unused)}")
+        # What a preset sets in vain is its own affair.
+        if ignored := [name for name in spec.unused if not about["command"] or f"{name}=" in about["command"]]:
+            tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")
         try:
             analyse = None
             if make_analysis and o.analysis.every:
@@ -116,7 +118,7 @@ def _train(
             progress = train(setup, saved, tracker.row, hook, analyse)
         except Exception as error:
             tracker.message(traceback.format_exc(), quiet=True)
-            write_result(folder, about | {"status": "failed", "error": str(error) or type(error).__name__})
+            write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
             raise
         result = outcome(o, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
         weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
@@ -192,7 +194,7 @@ def signals() -> Iterator[list[int]]:
 def outcome(o: Options, p: Progress) -> dict[str, Any]:
     """The part of result.json that training makes."""
     return {
-        "status": "finished",
+        "status": Status.FINISHED.value,  # plain: it is part of a checkpoint
         "metrics": p.metrics,
         "best_epoch": p.best_epoch,
         "steps": p.step,

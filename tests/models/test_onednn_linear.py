@@ -79,3 +79,12 @@ def test_autocast_uses_torch():
     use_onednn(layer)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(torch.randn(4, 5)).dtype == torch.bfloat16
+
+
+def test_the_private_operator_is_as_it_was():
+    """`_linear_pointwise` is private to torch: where its signature changes, `onednn_linear` has to follow."""
+    schema = str(torch.ops.mkldnn._linear_pointwise.default._schema)
+    assert schema == (
+        "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, str? algorithm) ->"
+        " Tensor Y"
+    )
