@@ -141,8 +141,8 @@ class Regularizer:
     """Steps between consistency steps."""
     stop_gradient: bool = False
     """Treat the other passes as fixed targets: no gradient of the consistency loss flows through them."""
-    divergence: Literal["kl", "mse", "bernoulli"] = "kl"
-    """Consistency loss: symmetric KL of softmaxes, squared error, or symmetric KL of independent sigmoids."""
+    divergence: str = "kl"
+    """Consistency loss: kl (symmetric, of softmaxes), mse, bernoulli (symmetric KL of sigmoids), or one of your own."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rdrop_exp.config.schema import OptionError, nearest
+
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """(items, classes) and (items,) classes or (items, classes) probabilities → (items,)."""
@@ -68,6 +70,12 @@ DIVERGENCES: dict[str, Callable[[Tensor, Tensor, bool], Tensor]] = {"kl": kl, "m
 The third argument fixes the targets: each pass moves towards the other as it is, 1/2 [KL(sg p || q) + KL(sg q || p)].
 The value is the same; of the gradient, what would move a target towards its prediction is left out.
 """
+
+
+def check_divergence(name: str) -> None:
+    """`OptionError` for a divergence that there is not."""
+    if name not in DIVERGENCES:
+        raise OptionError(f"regularizer.divergence={name} is not a choice{nearest(name, DIVERGENCES)}")
 
 
 class Loss(NamedTuple):

@@ -63,7 +63,7 @@ def question(o: Options) -> str:
     r = values["regularizer"]
     rates = {name: 0.1 if r[name] else r[name] for name in ("dropout", "second_dropout", "drop_path")}
     parts = {key: values[key] for key in ("model", "peer", "optimizer", "device")}
-    return json.dumps(parts | {"regularizer": {"sites": r["sites"], **rates}}, default=str)
+    return json.dumps(parts | {"regularizer": {"sites": r["sites"], "divergence": r["divergence"], **rates}}, default=str)
 
 
 def _digest(line: str) -> str:
@@ -94,10 +94,12 @@ def refusal(values: dict[str, Any]) -> str:
     from rdrop_exp.hardware import choose_device
     from rdrop_exp.models.build import create_network
     from rdrop_exp.noise.install import install_noise
+    from rdrop_exp.train.losses import check_divergence
     from rdrop_exp.train.optim import make_optimizer
 
     o: Options = from_plain(Options, values)
     try:
+        check_divergence(o.regularizer.divergence)
         choose_device(o.device)
         make_optimizer(o.optimizer, nn.Linear(2, 2))
         for group, part in (("model", o.model), ("peer", o.peer)):

@@ -14,6 +14,7 @@ from rdrop_exp.hardware import choose_device
 from rdrop_exp.models.build import build_network
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
+from rdrop_exp.train.losses import check_divergence
 from rdrop_exp.train.optim import make_optimizer
 
 
@@ -32,6 +33,7 @@ class Setup:
 def set_up(o: Options) -> Setup:
     """Everything that can be wrong with the options raises `OptionError` here, before anything is written."""
     torch.set_num_threads(o.threads or default_threads())
+    check_divergence(o.regularizer.divergence)
     device = choose_device(o.device)
     data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
     network, noise = initial_network(o, data.spec, device)

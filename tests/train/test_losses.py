@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rdrop_exp.train import losses
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.train import losses, trial
 from rdrop_exp.train.losses import DIVERGENCES, TASK_LOSSES, Loss, consistency, loss
+from tests.conftest import SMALL, merged
 
 steady = settings(deadline=None, derandomize=True, max_examples=60)
 SIZES = st.tuples(st.integers(2, 4), st.integers(1, 6), st.integers(2, 7), st.integers(0, 2**31))
@@ -126,6 +129,22 @@ def test_padding_counts_for_nothing_whatever_it_holds() -> None:
 @pytest.mark.parametrize("name", DIVERGENCES)
 @steady
 @given(SIZES)
+def test_a_divergence_of_ones_own_is_one_function_and_one_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absolute(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
+        return (a.softmax(-1) - b.softmax(-1)).abs().sum(-1)
+
+    monkeypatch.setitem(losses.DIVERGENCES, "absolute", absolute)
+    r = {"dropout": 0.2, "alpha": 1.0}
+    results = [
+        trial.run(from_dict(merged(SMALL, {"output_dir": str(tmp_path), "regularizer": r | {"divergence": name}})))
+        for name in ("kl", "absolute")
+    ]
+    assert results[0]["identity"] != results[1]["identity"]
+    assert results[0]["metrics"]["train/consistency"] != results[1]["metrics"]["train/consistency"] > 0
+
+
 def test_divergences_are_symmetric_nonnegative_and_zero_for_equal_passes(name: str, sizes: tuple[int, ...]) -> None:
     a, b = draw(2, *sizes[1:])[0].float().chunk(2)
     distance = DIVERGENCES[name]
