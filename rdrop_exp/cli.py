@@ -18,13 +18,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rdrop_exp import launch
-from rdrop_exp.config.arguments import arrange, why_unknown
+from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import options_of, overrides_of_task, packaged
 from rdrop_exp.config.options import Options
-from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.config.schema import OptionError, nearest, printable, shown
 from rdrop_exp.console import status
 from rdrop_exp.train.planning import look_at
 
+HELP = "; rdrop-exp --help lists the choices"
 COLUMNS = {"epoch": "epoch", "loss": "train/loss", "val acc": "val/accuracy", "images/s": "images_per_second"}
 """Of the live display of a sweep: heading to key in metrics.jsonl."""
 
@@ -67,7 +68,7 @@ def check_chosen(o: Options, overrides: list[str]) -> None:
             near = {"drop_path": "stochastic_depth", "alpha": "rdrop"}.get(key, "dropout")
             value = getattr(o.regularizer, key)
             raise OptionError(
-                f"regularizer.{key}={value} has no effect with regularizer=none: choose a regularizer,"
+                f"regularizer.{key}={shown(value)} has no effect with regularizer=none: choose a regularizer,"
                 f" such as regularizer={near}"
             )
 
@@ -124,7 +125,7 @@ def exit_with(error: Exception) -> NoReturn:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    print(f"rdrop-exp: {message}", file=sys.stderr)
+    print(f"rdrop-exp: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -132,29 +133,39 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     """One sentence for a user's error, with the nearest valid name."""
     if getattr(error, "option_error", False):
         return str(error)
-    choices = getattr(error, "options", None)
-    missing = getattr(error, "missing_cfg_file", None)
-    if choices is not None and missing:
+    if missing := getattr(error, "missing_cfg_file", None):
         group, _, choice = str(missing).rpartition("/")
-        return f"{group or 'config'}={choice} is not a choice{nearest(choice, choices)}"
-    for argument in arguments:
+        choices = getattr(error, "options", None) or ()
+        return f"{group or 'config'}={shown(choice)} is not a choice{nearest(choice, choices) or HELP}"
+    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+    for argument in overrides:
         key = argument.lstrip("+~").partition("=")[0]
-        if "=" in argument and not argument.startswith("-") and (why := why_unknown(key) or launch.why_unknown(key)):
+        if why := why_unknown(key) or launch.why_unknown(key):
             return why
-    if broken := next((a for a in arguments if not readable(a)), ""):
-        key, _, value = broken.partition("=")
-        return f"{broken} cannot be read: put its value in quotes, as in {key}='\"{value}\"'"
-    return " ".join(str(error).split("\nfull_key")[0].split())
+    for argument in overrides:
+        if why := why_unreadable(argument, sweep=bool({"-m", "--multirun"} & set(arguments))):
+            return why
+    text = " ".join(str(error).split("\nfull_key")[0].split())
+    for argument in overrides:
+        if text.startswith("Error merging override") and argument in str(error):
+            return f"{shown(argument)} must be a group of options such as {{key: value}}"
+        if "$" in argument and isinstance(error, OmegaConfBaseException):
+            return f"{shown(argument)} cannot be resolved: ${{…}} must name another option"
+    return shown(text) if len(text) > 300 else text
 
 
-def readable(override: str) -> bool:
-    """Whether Hydra's grammar takes this argument."""
+def why_unreadable(override: str, sweep: bool) -> str:
+    """Why Hydra's grammar does not take this argument, or not as a single value; empty where it does."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    if override.startswith("-") or "=" not in override:
-        return True
+    key, _, value = override.partition("=")
     try:
-        OverridesParser.create().parse_override(override)
+        several = OverridesParser.create().parse_override(override).is_sweep_override()
     except HydraException:
-        return False
-    return True
+        if type_of(key) is not str:
+            return f"{shown(override)} cannot be read: check its brackets, commas and quotes"
+        example = f", as in {key}='\"{value}\"'" if len(override) <= 60 and value.isprintable() else ""
+        return f"{shown(override)} cannot be read: put its value in quotes{example}"
+    if several and not sweep:
+        return f"{shown(override)} has several values: add -m to run a trial with each, or write [a,b] for a list"
+    return ""

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from rdrop_exp.config.options import Options
-from rdrop_exp.config.schema import OptionError, hints, nearest, option_names, unwrap
+from rdrop_exp.config.schema import OptionError, hints, nearest, option_names, shown, unwrap
 
 VALUED = {
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
@@ -20,6 +20,10 @@ OPEN = ("model.args", "peer.args", "optimizer.args")
 """Dictionaries that take any key."""
 PLAIN = re.compile(r"[\w/\-\\+.$%*@?|: ]*", re.ASCII)
 """Values that Hydra's grammar takes without quotes."""
+NO_CHOICE = re.compile(r"null|true|false|[+-]?(inf|nan|[\d_]+(\.\d*)?(e[+-]?\d+)?)|.*\$.*", re.IGNORECASE | re.DOTALL)
+"""Values that are no text, and so no choice of a group, or that only other options could resolve."""
+LONGEST_KEY = 200
+"""Characters: a longer one is no file's name, where Hydra looks for groups."""
 OUTSIDE = ("experiment", "debug", "sweep", "hydra")
 """Groups and keys that are no options of a trial."""
 
@@ -56,20 +60,40 @@ def _flags_apart(arguments: list[str]) -> tuple[list[str], list[str]]:
                 flags.append(value)
         elif equals and (guess := nearest(option, option_names(Options))).startswith("; did you mean"):
             known = guess.removeprefix("; did you mean ").rstrip("?")
-            raise OptionError(f"{argument} is not a flag: write {known}={value}")
+            raise OptionError(f"{shown(argument)} is not a flag: write {known}={shown(value)}")
         else:
-            raise OptionError(f"{argument} is not a flag{nearest(argument, FLAGS)}")
+            raise OptionError(f"{shown(argument)} is not a flag{nearest(argument, FLAGS)}")
     return flags, overrides
 
 
 def _check(override: str) -> None:
-    """Refuse in our own words what Hydra would refuse in its parser's."""
+    """Refuse in our own words what Hydra would refuse in its parser's, or would fail at."""
     key, equals, value = override.partition("=")
-    if equals and (value.endswith(",") or value.startswith(",") or ",," in value) and not value.startswith(("'", '"')):
-        raise OptionError(f"{override} has an empty value beside its comma: remove the comma, or add a value")
-    group = dataclasses.is_dataclass(type_of(key)) and key != "analysis"
-    if equals and group and re.fullmatch(r"null|-?\d+(\.\d*)?", value):
-        raise OptionError(f"{override} is not a choice: name one of those that rdrop-exp --help lists, or leave it out")
+    name, whole = key.lstrip("+~"), shown(override)
+    if not name.strip("@. ") or not (equals or key.startswith("~")):
+        raise OptionError(f"{whole or 'an empty argument'} must be written as option=value{_guess(name)}")
+    if len(name) > LONGEST_KEY or not name.isprintable():
+        raise OptionError(f"{shown(name)} is not an option")
+    known = type_of(name) is not None
+    if known and key.startswith("+") and not key.startswith("++"):
+        raise OptionError(f"{whole} is an option already: write it without the +")
+    if known and key.startswith("~") and equals:
+        raise OptionError(f"{whole} removes an option only where it has that value: write {shown(f'{name}={value}')}")
+    if re.search(r"\d{400}", value):
+        raise OptionError(f"{whole} has more digits than a number can have")
+    if not value.startswith(("'", '"')) and (value.endswith(",") or value.startswith(",") or ",," in value):
+        raise OptionError(f"{whole} has an empty value beside its comma: remove the comma, or add a value")
+    group = name in ("experiment", "debug") or (
+        known and dataclasses.is_dataclass(type_of(name)) and name != "analysis"
+    )
+    if equals and group and NO_CHOICE.fullmatch(value):
+        raise OptionError(f"{whole} is not a choice: name one of those that rdrop-exp --help lists, or leave it out")
+
+
+def _guess(name: str) -> str:
+    """The option that an argument without a value begins with, or is nearest to."""
+    guess = nearest(re.split(r"[^\w.]", name)[0], option_names(Options))
+    return guess.replace("?", "=…?") if guess.startswith("; did you mean") else ""
 
 
 def _quoted(override: str, multirun: bool) -> str:
@@ -102,4 +126,4 @@ def why_unknown(key: str) -> str:
     near = [".".join([*path, name]) for name in hints(group)] if hasattr(group, "__dataclass_fields__") else []
     everything = [*option_names(Options), "experiment", "debug"]
     guess = nearest(key, near) if path and near else nearest(key, everything)
-    return f"{key} is not an option{guess or nearest(key, [*hints(Options), 'experiment', 'debug'])}"
+    return f"{shown(key)} is not an option{guess or nearest(key, [*hints(Options), 'experiment', 'debug'])}"

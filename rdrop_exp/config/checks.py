@@ -24,7 +24,7 @@ def check(options: Options) -> None:
         check_model_args(group, getattr(options, group).args)
     r, s = options.regularizer, options.schedule
     if r.when not in RATE_SCHEDULES:
-        raise OptionError(f"regularizer.when={r.when} is not a choice{nearest(r.when, RATE_SCHEDULES)}")
+        raise OptionError(f"regularizer.when={shown(r.when)} is not a choice{nearest(r.when, RATE_SCHEDULES)}")
     if r.when in ("early", "late"):
         if r.cutoff_epoch is None and r.cutoff_share is None:
             raise OptionError(f"regularizer.when={r.when} needs regularizer.cutoff_epoch (or regularizer.cutoff_share)")

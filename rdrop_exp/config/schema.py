@@ -13,6 +13,9 @@ RUNTIME = "runtime"
 ADDED = "added"
 """Marks an option added later: at its default it is left out of the identity, so that older identities stay valid."""
 
+LONGEST_LIST = 280
+"""Characters of a list of choices that still fits a message."""
+
 
 class OptionError(ValueError):
     """An option that cannot be used; the message is one sentence for the user."""
@@ -53,13 +56,19 @@ def nearest(word: str, among: typing.Iterable[str]) -> str:
     close = [min(longer, key=len)] if longer else difflib.get_close_matches(word, sorted(among), n=1, cutoff=0.5)
     if close := same[:1] or close:
         return f"; did you mean {close[0]}?"
-    return f"; the choices are {', '.join(sorted(among))}" if 0 < len(among) <= 30 else ""
+    choices = ", ".join(sorted(among))
+    return f"; the choices are {choices}" if 0 < len(choices) <= LONGEST_LIST else ""
 
 
 def shown(value: Any) -> str:
-    """A value as the user wrote it, cut where it is long."""
+    """A value as the user wrote it, cut where it is long, in characters that a terminal prints."""
     text = "null" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
+    return printable(text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)")
+
+
+def printable(text: str) -> str:
+    """`text` on one line: what would move the cursor, change colours or reverse the line is written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def unwrap(hint: Any) -> tuple[Any, Range | None, bool]:
@@ -85,7 +94,7 @@ def from_plain(cls: Any, values: Any, path: str = "") -> Any:
         if key not in known:
             names = [prefix + name for name in known]
             guess = nearest(prefix + key, option_names(cls, prefix)) or nearest(prefix + key, names)
-            raise OptionError(f"{prefix}{key} is not an option{guess}")
+            raise OptionError(f"{shown(f'{prefix}{key}')} is not an option{guess}")
     return cls(**{key: convert(known[key], value, prefix + key) for key, value in values.items()})
 
 
