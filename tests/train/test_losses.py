@@ -126,9 +126,6 @@ def test_padding_counts_for_nothing_whatever_it_holds() -> None:
 # -- properties -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DIVERGENCES)
-@steady
-@given(SIZES)
 def test_a_divergence_of_ones_own_is_one_function_and_one_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +142,9 @@ def test_a_divergence_of_ones_own_is_one_function_and_one_entry(
     assert results[0]["metrics"]["train/consistency"] != results[1]["metrics"]["train/consistency"] > 0
 
 
+@pytest.mark.parametrize("name", DIVERGENCES)
+@steady
+@given(SIZES)
 def test_divergences_are_symmetric_nonnegative_and_zero_for_equal_passes(name: str, sizes: tuple[int, ...]) -> None:
     a, b = draw(2, *sizes[1:])[0].float().chunk(2)
     distance = DIVERGENCES[name]
