@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings
-from rdrop_exp.analysis.rebuild import initial_network
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Data
 from rdrop_exp.data.load import load_data
 from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.train.setup import Setup, initial_network
 
 CPU = torch.device("cpu")
 BATCHES = 20
@@ -50,9 +50,10 @@ def by_hand(data: Data, network: torch.nn.Module, noise: InstalledNoise, batch_s
     return time.process_time() - start
 
 
-def prepare(o: Options) -> tuple[Data, torch.nn.Module, InstalledNoise]:
+def prepare(o: Options) -> Setup:
     data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=0, device=CPU)
-    return data, *initial_network(o, data.spec, CPU)
+    network, noise = initial_network(o, data.spec, CPU)
+    return Setup(options=o, network=network, noise=noise, data=data, device=CPU)
 
 
 def main() -> None:
@@ -66,11 +67,12 @@ def main() -> None:
             "model": {"name": "vit_tiny_patch16_224", "args": args}, "regularizer": {"dropout": 0.1},
             "optimizer": {"batch_size": batch_size},
         })  # fmt: skip
-        data, network, noise = prepare(o)
+        setup = prepare(o)
+        data, network, noise = setup.data, setup.network, setup.noise
         parameters = sum(p.numel() for p in network.parameters())
         by_hand(data, network, noise, batch_size)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        meter = GradientMeter(o, network, noise, data, CPU, MeterSettings(batches=BATCHES))
+        meter = GradientMeter(setup, MeterSettings(batches=BATCHES))
         meter.read(0)
         more = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (4 * parameters)
         times = []

@@ -54,8 +54,7 @@ def ours(o: Options) -> float:
     one = next(data.train(0))
     data.validation = data.test = lambda: iter([Batch(one.inputs[:1], one.targets[:1])])  # type: ignore[method-assign]
     start = seconds(device)
-    total = o.schedule.epochs * data.steps_per_epoch
-    setup = Setup(options=o, network=network, noise=noise, data=data, device=device, total_steps=total)
+    setup = Setup(options=o, network=network, noise=noise, data=data, device=device)
     train(setup, None, lambda row: 0, lambda progress, state_dict: None)
     return seconds(device) - start
 

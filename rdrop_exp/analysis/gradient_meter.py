@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from rdrop_exp.analysis import minibatches
 from rdrop_exp.analysis.gradients import Estimate, GradientMetrics, distance, gradient_metrics
-from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.data.batch import Batch, Data, items, split
-from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.data.batch import Batch, items, split
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train.evaluate import Row
+from rdrop_exp.train.setup import Setup
 from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
 
 
@@ -84,22 +83,15 @@ def flatten_estimates(estimates: dict[str, Estimate]) -> Row:
 class GradientMeter:
     """Measures one trial's network as it changes. Create it while the network still has its initial weights."""
 
-    def __init__(
-        self,
-        o: Options,
-        network: nn.Module,
-        noise: InstalledNoise,
-        data: Data,
-        device: torch.device,
-        settings: MeterSettings,
-    ) -> None:
-        self.o, self.network, self.noise = o, network, noise
-        self.data, self.device, self.settings = data, device, settings
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
+    def __init__(self, setup: Setup, settings: MeterSettings) -> None:
+        self.o, self.network, self.noise = setup.options, setup.network, setup.noise
+        self.data, self.device, self.settings = setup.data, setup.device, settings
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.initial = flat_vector(self.parameters)
-        self.total = o.schedule.steps or o.schedule.epochs * data.steps_per_epoch
-        self.size = minibatches.batch_size(data, settings.batch_size)
-        if (o.dataset.mixup > 0 or o.dataset.cutmix > 0) and settings.augment and self.size % 2:
+        self.total = setup.total_steps
+        self.size = minibatches.batch_size(self.data, settings.batch_size)
+        d = self.o.dataset
+        if (d.mixup > 0 or d.cutmix > 0) and settings.augment and self.size % 2:
             raise OptionError(f"a batch size of {self.size} is odd, but dataset.mixup and dataset.cutmix pair images")
 
     def read(self, step: int) -> MeterReading:

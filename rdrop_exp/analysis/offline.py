@@ -32,36 +32,40 @@ def analyse_trial(
     `dataset`, validation or test, is what inconsistency is measured on, with `passes` noisy passes (0: not at all).
     """
     t = rebuild(trial, device)
+    setup = t.setup
     content: dict[str, Any] = {
         "trial": trial.folder.name.removesuffix(f"-{trial.identity}"),
         "identity": trial.identity,
         "step": t.step,
-        "epoch": t.step / t.data.steps_per_epoch,
+        "epoch": t.step / setup.data.steps_per_epoch,
     }
     # The network has its initial weights, from which the meter measures distances.
-    meter = GradientMeter(t.o, t.network, t.noise, t.data, t.device, settings)
-    t.network.load_state_dict(t.weights)
+    meter = GradientMeter(setup, settings)
+    setup.network.load_state_dict(t.weights)
     if gradients:
         content |= meter.read(t.step).as_json()
     if passes:
         content["inconsistency"] = _inconsistency(t, passes, dropout, dataset)
-    content |= {"device": describe_device(t.device), "versions": versions(), "made": time.strftime("%Y-%m-%dT%H:%M")}
+    content |= {
+        "device": describe_device(setup.device),
+        "versions": versions(),
+        "made": time.strftime("%Y-%m-%dT%H:%M"),
+    }
     with atomic_file(trial.folder / "analysis.json") as file:
         json.dump(content, file, indent=1)
     return content
 
 
 def _inconsistency(t: RebuiltTrial, passes: int, dropout: float | None, dataset: str) -> dict[str, Any]:
-    network, noise, r = t.network, t.noise, t.o.regularizer
+    o, data, device = t.setup.options, t.setup.data, t.setup.device
+    network, noise, r = t.setup.network, t.setup.noise, o.regularizer
     rates: dict[str, float] = {"dropout": r.dropout, "drop_path": r.drop_path}
     if dropout is not None or not noise.layers:
         rates = {"dropout": DROPOUT if dropout is None else dropout}
-        network, noise = dropout_copy(t.o, rates["dropout"], t.data.spec, t.device)
+        network, noise = dropout_copy(o, rates["dropout"], data.spec, device)
         network.load_state_dict(t.weights)
-    batches = t.data.validation() if dataset == "validation" else t.data.test()
-    cast = autocast(t.o.precision, t.device)
-    networks = 2 if t.o.peer.name else 1
-    result = measure_inconsistency(
-        network, noise, batches, t.device, cast, passes=passes, seed=t.o.seed, networks=networks
-    )
+    batches = data.validation() if dataset == "validation" else data.test()
+    cast = autocast(o.precision, device)
+    networks = 2 if o.peer.name else 1
+    result = measure_inconsistency(network, noise, batches, device, cast, passes=passes, seed=o.seed, networks=networks)
     return dataclasses.asdict(result) | {"set": dataset, "rates": rates}

@@ -3,29 +3,26 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings, flatten_estimates, preserve_state
 from rdrop_exp.analysis.inconsistency import Inconsistency, measure_inconsistency
 from rdrop_exp.analysis.rebuild import dropout_copy
-from rdrop_exp.config.options import Options
-from rdrop_exp.data.batch import Data
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.train.evaluate import Row
+from rdrop_exp.train.setup import Setup
 from rdrop_exp.train.step import autocast
 
 
-def make_analysis(
-    o: Options, network: nn.Module, noise: InstalledNoise, data: Data, device: torch.device
-) -> Callable[[int], Row]:
+def make_analysis(setup: Setup) -> Callable[[int], Row]:
     """A function from the step (from 0) to a row of `analysis/…` metrics of the network at that time.
 
     Call this while the network has its initial weights: distances are measured from them. After each call the caller
     must seed the step's random numbers and set its rates again: both were used here.
     """
+    o, network, noise, data, device = setup.options, setup.network, setup.noise, setup.data, setup.device
     a = o.analysis
-    meter = GradientMeter(o, network, noise, data, device, MeterSettings(batches=a.batches, augment=a.augment))
+    meter = GradientMeter(setup, MeterSettings(batches=a.batches, augment=a.augment))
     with_dropout: tuple[nn.Module, InstalledNoise] | None = None
 
     def analyse(step: int) -> Row:

@@ -9,24 +9,19 @@ from torch import nn
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.data.batch import Data, Spec
+from rdrop_exp.data.batch import Spec
 from rdrop_exp.data.load import load_data
 from rdrop_exp.hardware import choose_device
-from rdrop_exp.models.build import build_network
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.report.collect import Trial
-from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import checkpoint
+from rdrop_exp.train.setup import Setup, initial_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuiltTrial:
-    o: Options
-    network: nn.Module
-    """With the weights that training started from."""
-    noise: InstalledNoise
-    data: Data
-    device: torch.device
+    setup: Setup
+    """The network has the weights that training started from."""
     weights: dict[str, torch.Tensor]
     """Those to measure: tested, or the latest of an unfinished trial."""
     step: int
@@ -34,27 +29,19 @@ class RebuiltTrial:
 
 
 def rebuild(trial: Trial, device: str = "") -> RebuiltTrial:
-    """The trial as it was built; `OptionError` if it has no saved weights or its data is gone."""
+    """The trial as it was built; `OptionError` if it has no saved weights, or its data is gone or has changed."""
     place = choose_device(device or "auto")
     saved = checkpoint.load(trial.folder, place) if trial.folder.is_dir() else None
     if saved is None:
         raise OptionError(f"{trial.folder} has no checkpoint.pt: rerun the trial with keep_weights=true")
     o = from_dict(trial.options)
     data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=place)
+    if trial.data and trial.data != data.fingerprint:
+        raise OptionError(f"{trial.folder}: its images in dataset.root={o.dataset.root} have changed since")
     network, noise = initial_network(o, data.spec, place)
-    per_epoch = data.steps_per_epoch
-    total = o.schedule.steps or o.schedule.epochs * per_epoch
-    step = saved["state"]["step"] if "state" in saved else round((trial.best_epoch or 0) * per_epoch)
-    return RebuiltTrial(
-        o=o, network=network, noise=noise, data=data, device=place, weights=saved["model"], step=min(step, total)
-    )
-
-
-def initial_network(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
-    """Network and noise with the trial's initial weights, which follow from its seed."""
-    torch.manual_seed(derive_seed(o.seed, "weights"))
-    size = spec.image_size
-    return build_network(o, classes=spec.classes, channels=spec.channels, image_size=size, device=device)
+    setup = Setup(options=o, network=network, noise=noise, data=data, device=place)
+    step = saved["state"]["step"] if "state" in saved else round((trial.best_epoch or 0) * data.steps_per_epoch)
+    return RebuiltTrial(setup=setup, weights=saved["model"], step=min(step, setup.total_steps))
 
 
 def dropout_copy(o: Options, dropout: float, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:

@@ -27,7 +27,12 @@ class Setup:
     noise: InstalledNoise
     data: Data
     device: torch.device
-    total_steps: int
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        s = self.options.schedule
+        return s.steps or s.epochs * self.data.steps_per_epoch
 
 
 def set_up(o: Options) -> Setup:
@@ -38,9 +43,9 @@ def set_up(o: Options) -> Setup:
     data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
     network, noise = initial_network(o, data.spec, device)
     make_optimizer(o.optimizer, network)  # refuses what timm would
-    total = o.schedule.steps or o.schedule.epochs * data.steps_per_epoch
-    check_length(o.regularizer, data.steps_per_epoch, total)
-    return Setup(options=o, network=network, noise=noise, data=data, device=device, total_steps=total)
+    setup = Setup(options=o, network=network, noise=noise, data=data, device=device)
+    check_length(o.regularizer, data.steps_per_epoch, setup.total_steps)
+    return setup
 
 
 def default_threads() -> int:

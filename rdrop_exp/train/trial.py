@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.data.batch import Data
 from rdrop_exp.data.fingerprint import fingerprint
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.launch.lock import lock
 from rdrop_exp.launch.protocol import Status
-from rdrop_exp.noise.install import InstalledNoise
-from rdrop_exp.runs.folder import describe, finished, place_trial, read_result, write_result, write_start
+from rdrop_exp.runs.folder import describe, finished, make_folder, place_trial, read_result, write_result, write_start
 from rdrop_exp.train import checkpoint
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.loop import CheckpointHook, train
@@ -32,7 +29,7 @@ from rdrop_exp.train.setup import Setup, set_up
 from rdrop_exp.train.state import Progress
 from rdrop_exp.train.tracking import Tracker
 
-MakeAnalysis = Callable[[Options, nn.Module, InstalledNoise, Data, torch.device], Callable[[int], Row]]
+MakeAnalysis = Callable[[Setup], Callable[[int], Row]]
 Result = dict[str, Any]
 
 
@@ -51,7 +48,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
     if spec.options.analysis.every and make_analysis is None:
         raise OptionError(f"analysis.every={spec.options.analysis.every} has no effect without `make_analysis`")
     setup = set_up(spec.options)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with lock(folder) as acquired:
         if not acquired:
             print(f"Another process is running this trial: {folder}")
@@ -111,9 +108,7 @@ def _train(
         if ignored := [name for name in spec.unused if not about["command"] or f"{name}=" in about["command"]]:
             tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")
         try:
-            analyse = None
-            if make_analysis and o.analysis.every:
-                analyse = make_analysis(o, setup.network, setup.noise, setup.data, setup.device)
+            analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
             hook = checkpoint_hook(spec, folder, setup.total_steps, received, tracker)
             progress = train(setup, saved, tracker.row, hook, analyse)
         except Exception as error:

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings
-from rdrop_exp.analysis.rebuild import initial_network
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Data
 from rdrop_exp.data.load import load_data
+from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.train.setup import Setup, initial_network
 from rdrop_exp.train.step import autocast
 from tests.conftest import VIT, merged
 
@@ -26,7 +28,12 @@ def prepared(*values: dict[str, Any]) -> tuple[Options, Data]:
 
 
 def gradient_meter(o: Options, data: Data, **settings: Any) -> GradientMeter:
-    return GradientMeter(o, *initial_network(o, data.spec, CPU), data, CPU, MeterSettings(**settings))
+    network, noise = initial_network(o, data.spec, CPU)
+    return GradientMeter(setup_of(o, data, network, noise), MeterSettings(**settings))
+
+
+def setup_of(o: Options, data: Data, network: nn.Module, noise: InstalledNoise | None = None) -> Setup:
+    return Setup(options=o, network=network, noise=noise or InstalledNoise([]), data=data, device=CPU)
 
 
 def append_analyses(folder: Path, values: dict[int, float], *, half_width: float | None = None) -> None:

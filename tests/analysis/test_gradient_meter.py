@@ -14,11 +14,10 @@ from rdrop_exp.analysis.online import make_analysis
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import items, split
-from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import checkpoint, trial
 from rdrop_exp.train.step import seed_noise, step_plan
-from tests.analysis.helpers import CPU, gradient_meter, prepared
+from tests.analysis.helpers import CPU, gradient_meter, prepared, setup_of
 from tests.conftest import SMALL, VIT, Crash, crash_at_save, folder_of, merged
 
 
@@ -39,7 +38,7 @@ def test_a_linear_model_on_two_points() -> None:
     network = linear()
     (two,) = minibatches.whole_set(o, data, 2)
     one, other = (softmax_gradient(network, two.inputs[i : i + 1], two.targets[i : i + 1]) for i in (0, 1))
-    reading = GradientMeter(o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=9, batch_size=1)).read(0)
+    reading = GradientMeter(setup_of(o, data, network), MeterSettings(batches=9, batch_size=1)).read(0)
     g = reading.gradient
     assert g.full_norm == pytest.approx(float(((one + other) / 2).norm()), rel=1e-5)
     picks = [int(b.targets) == int(two.targets[0]) for b in minibatches.mini_batches(o, data, 9, 1, 0, augment=False)]
@@ -58,15 +57,13 @@ def test_the_full_gradient_is_that_of_the_whole_training_set() -> None:
     assert len(everything.targets) == data.sizes["train"]
     expected = softmax_gradient(network, everything.inputs, everything.targets)
     reading = GradientMeter(
-        o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=4, batch_size=10_000, augment=False)
+        setup_of(o, data, network), MeterSettings(batches=4, batch_size=10_000, augment=False)
     ).read(0)
     assert reading.gradient.full_norm == pytest.approx(float(expected.norm()), rel=1e-5)
     assert reading.batch_size == data.sizes["train"]
     assert reading.gradient.direction_error.value == pytest.approx(0, abs=1e-6)
     assert reading.gradient.variance == pytest.approx(0, abs=1e-9)
-    augmented = GradientMeter(
-        o, network, InstalledNoise([]), data, CPU, MeterSettings(batches=4, batch_size=10_000)
-    ).read(0)
+    augmented = GradientMeter(setup_of(o, data, network), MeterSettings(batches=4, batch_size=10_000)).read(0)
     assert augmented.gradient.full_norm == reading.gradient.full_norm
     assert augmented.gradient.direction_error.value > 1e-3
 
