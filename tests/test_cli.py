@@ -48,7 +48,7 @@ SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
         ("optimizer.name=adamx", "optimizer.name=adamx is not a timm optimizer; did you mean"),
         ("regularizer=rdrop regularizer.sites=attention", "regularizer.sites=attention: this ResNet has no attention"),
         ("regularizer=rdrop regularizer.dropout=0", "regularizer.alpha=0.5 has no noise to act on"),
-        ("regularizer=rdrop regularizer.divergence=kll", "regularizer.divergence=kll is not a choice; did you mean kl?"),
+        ("regularizer=rdrop regularizer.divergence=kll", "regularizer.divergence=kll is not a choice; did you mean kl"),
         ("device=tpu9", "device=tpu9 is not available"),
         ("model.checkpoint=/no/file.pt", "model.checkpoint=/no/file.pt is not a file"),
     ],

@@ -216,7 +216,8 @@ def test_a_missing_root_is_found_by_the_preview(tmp_path: Path, name: str) -> No
 
 def test_the_preview_of_published_data_sets(tmp_path: Path) -> None:
     assert preview(options()).summary == (
-        "digits: 10 classes (0, 1, 2, 3, 4, … 5 more), 1,294 train, 145 validation (10% of train), 358 test (20% of all)"
+        "digits: 10 classes (0, 1, 2, 3, 4, … 5 more), 1,294 train, 145 validation (10% of train),"
+        " 358 test (20% of all)"
     )
     os.makedirs(tmp_path / "cifar-10-batches-py")
     assert preview(options(name="cifar10", root=str(tmp_path))) == ("cifar10: 10 classes", "cifar10")
