@@ -17,6 +17,11 @@ def from_dict(values: dict[str, Any]) -> Options:
 
 def check(options: Options) -> None:
     """Refuse combinations that could not mean what they say."""
+    o = options
+    labels = {"model.label": o.model.label, "peer.label": o.peer.label, "dataset.label": o.dataset.label}
+    for name, text in (labels | {"name": o.name, "regularizer.name": o.regularizer.name}).items():
+        if not text.isprintable():
+            raise OptionError(f"{name}={shown(text)} must be printable characters, as it names a folder")
     check_name(options.name)
     if not options.model.name:
         raise OptionError("model.name= must be the name of a timm model, such as resnet18")
@@ -63,7 +68,7 @@ def check_name(name: str) -> None:
         raise OptionError(
             f"name={shown(name)} must be a folder inside output_dir, such as name=alpha or name=vit/alpha"
         )
-    if any(len(part.encode()) > 200 for part in parts) or "\0" in name:
+    if any(len(part.encode()) > 200 for part in parts):
         raise OptionError(f"name={shown(name)} is too long for a folder: use at most 200 characters")
 
 

@@ -13,6 +13,8 @@ USERS_FILES = ("image_folder", "image_csv")
 """Data sets of one's own."""
 FROM_FILES = ("imagenet", "image_folder", "image_csv", "flowers102", "pets", "food101")
 """Data sets whose images are decoded from files."""
+LONGEST_NAME = 200
+"""Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +90,8 @@ def _name(o: Options) -> str:
         words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
     if r.alpha:
         words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
-    return "-".join([*words, f"s{o.seed}"]).replace("/", "_")
+    name = "-".join([*words, f"s{o.seed}"]).replace("/", "_")
+    return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
 
 
 def canonical(options: Options) -> tuple[Options, list[str]]:

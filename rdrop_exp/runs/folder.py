@@ -9,6 +9,7 @@ result.json      trial.json with the outcome; written last
 """
 
 import dataclasses
+import errno
 import glob
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import TrialSpec, trial_spec
+from rdrop_exp.config.schema import OptionError, shown
 from rdrop_exp.launch.protocol import atomic_file, finished, last_row, read_result, write_result
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "finished",
     "last_row",
     "load_result",
+    "make_folder",
     "place_trial",
     "read_result",
     "read_rows",
@@ -67,6 +70,18 @@ def place_trial(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
     changed = f"{spec.options.dataset.root} has changed since {folder.name}: this is a new trial"
     spec = dataclasses.replace(spec, identity=spec.data_identity)
     return spec, trial_folder(spec), changed
+
+
+def make_folder(folder: Path) -> None:
+    """Create a trial's folder; `OptionError` where `output_dir` is no place for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # the option is not to blame
+            raise
+        raise OptionError(f"output_dir: {shown(folder)} cannot be created or written: {error.strerror}") from error
 
 
 def _start_or_nothing(folder: Path) -> dict[str, Any]:
