@@ -94,6 +94,8 @@ class App:
         """A multirun in this process (its workers are processes all the same)."""
         out, err = io.StringIO(), io.StringIO()
         spec = importlib.util.spec_from_file_location(self.name, self.folder / f"{self.name}.py")
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, self.name, module)
@@ -121,6 +123,7 @@ class App:
             text=True,
             start_new_session=True,
         )
+        assert process.stdout is not None
         try:
             yield process
         finally:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
@@ -196,6 +197,7 @@ def test_a_second_ctrl_c_kills(tmp_path):
     with app.start("seed=0,1") as process:
         wait_for(lambda: len(list((tmp_path / "out").glob("*/here"))) == 2)
         process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
         assert any("Ctrl-C again" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
@@ -280,7 +282,7 @@ def test_another_sweeper_gets_its_returns_in_order_and_no_skipping(tmp_path):
 def test_returns_come_in_the_order_of_the_plan(tmp_path, monkeypatch):
     from rdrop_exp.launch import sweeper
 
-    seen = []
+    seen: list[tuple[str, Any]] = []
     monkeypatch.setattr(
         sweeper, "report_failures", lambda results, labels: seen.extend(zip(labels, results, strict=True))
     )
@@ -372,9 +374,10 @@ def test_a_full_gpu_is_waited_for(monkeypatch):
     from rdrop_exp.launch.devices import Slot
     from rdrop_exp.launch.options import RunnerConf
 
-    said, free = [], iter([100, 100, 5000])
+    messages: list[str] = []
+    free = iter([100, 100, 5000])
     monkeypatch.setattr(pool, "free_memory", lambda gpu: next(free))
-    one = pool.Pool([], RunnerConf(min_free_memory=1000, stagger=0), io.BytesIO(), said.append)
+    one = pool.Pool([], RunnerConf(min_free_memory=1000, stagger=0), io.BytesIO(), messages.append)
     slot = Slot(0, "0", 1)
     assert not one.may_start(slot)
     assert not one.may_start(slot)  # without looking again at once
@@ -382,7 +385,7 @@ def test_a_full_gpu_is_waited_for(monkeypatch):
     assert not one.may_start(slot)
     one.check_memory_at[slot] = 0.0
     assert one.may_start(slot)
-    assert said == ["worker 0 (GPU 0) is waiting for memory: 100 MiB free, hydra.launcher.min_free_memory=1000"]
+    assert messages == ["worker 0 (GPU 0) is waiting for memory: 100 MiB free, hydra.launcher.min_free_memory=1000"]
 
 
 HUGE = '{"status": "finished", "seconds": %s}' % ("9" * 400)

@@ -30,6 +30,7 @@ def holder(folder: Path, mode: str = "alone") -> subprocess.Popen[str]:
         cwd=ROOT,
         start_new_session=True,
     )
+    assert process.stdout is not None
     assert process.stdout.readline() == "True\n"
     return process
 
@@ -54,6 +55,7 @@ def test_looking_leaves_no_trace(tmp_path):
 
 def test_the_lock_of_a_killed_process_is_free_even_while_its_children_live(tmp_path):
     process = holder(tmp_path, "fork")
+    assert process.stdout is not None
     try:
         assert is_locked(tmp_path)
         assert str(process.pid) in (tmp_path / "claim").read_text()

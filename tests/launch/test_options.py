@@ -1,6 +1,7 @@
 """Options of launcher and sweeper: each is refused in one sentence that names it, its value and what is valid."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_values_out_of_range_are_refused(option, values):
 
 
 def test_valid_values_are_taken():
-    given = {"slots": None, "timeout": 3, "grace": 0, "retries": 0, "columns": {"loss": "train/loss"}}
+    given: dict[str, Any] = {"slots": None, "timeout": 3, "grace": 0, "retries": 0, "columns": {"loss": "train/loss"}}
     assert checked(RunnerConf, given) == RunnerConf(**given)
     assert checked(UnionConf, {"ignore": ["a"], "sweep": ""}) == UnionConf(ignore=["a"], sweep="")
     with pytest.raises(SweepError, match=r"hydra.sweeper.ignore=a must be a list"):

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,8 @@ def runner(tmp_path):
     jobs = [Job(i, [], "", PlannedTrial(str(i), str(tmp_path / str(i)), f"trial-{i}", "g")) for i in range(3)]
     runner = Runner(SweepPlan(jobs), [Slot(0, None, 1), Slot(1, "3", 1)], RunnerConf(), io.BytesIO())
     (tmp_path / "0").mkdir()
-    runner.pool.assignments = {runner.pool.slots[1]: Assignment(Idle(), runner.next_job(), time.monotonic() - 10)}
+    idle: Any = Idle()
+    runner.pool.assignments = {runner.pool.slots[1]: Assignment(idle, runner.next_job(), time.monotonic() - 10)}
     return runner
 
 

@@ -134,10 +134,12 @@ def test_a_divergence_of_ones_own_is_one_function_and_one_entry(
 
     monkeypatch.setitem(losses.DIVERGENCES, "absolute", absolute)
     r = {"dropout": 0.2, "alpha": 1.0}
-    results = [
-        trial.run(from_dict(merged(SMALL, {"output_dir": str(tmp_path), "regularizer": r | {"divergence": name}})))
-        for name in ("kl", "absolute")
-    ]
+    results = []
+    for name in ("kl", "absolute"):
+        values = {"output_dir": str(tmp_path), "regularizer": r | {"divergence": name}}
+        result = trial.run(from_dict(merged(SMALL, values)))
+        assert result is not None
+        results.append(result)
     assert results[0]["identity"] != results[1]["identity"]
     assert results[0]["metrics"]["train/consistency"] != results[1]["metrics"]["train/consistency"] > 0
 
