@@ -83,13 +83,13 @@ class Stepper:
     def outputs(self, share: float) -> Tensor:
         self.move(share)
         if self.graphs:  # what the last step's graphs hold is no longer needed
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            torch.compiler.cudagraph_mark_step_begin()
         outputs: Tensor = self.forward(self.inputs)
         return outputs
 
     def step(self, share: float) -> None:
         losses = loss(self.outputs(share), self.targets, passes=self.passes, alpha=ALPHA)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 

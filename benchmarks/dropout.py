@@ -51,7 +51,7 @@ def check(name: str, function: Function, rates: tuple[float, ...], x: Tensor) ->
     """Stops the benchmark where `function` is not dropout at these rates."""
     ones = torch.ones_like(x, requires_grad=True)
     y = function(ones)
-    y.backward(torch.ones_like(y))  # type: ignore[no-untyped-call]
+    y.backward(torch.ones_like(y))
     assert ones.grad is not None
     for rate, out, gradient in zip(rates, y.detach().chunk(len(rates)), ones.grad.chunk(len(rates)), strict=True):
         kept, sigma = (out != 0).double().mean().item(), math.sqrt(rate * (1 - rate) / out.numel())
@@ -67,7 +67,7 @@ def check(name: str, function: Function, rates: tuple[float, ...], x: Tensor) ->
 def seconds(function: Function, x: Tensor, gradient: Tensor, repeats: int) -> float:
     """Of one forward and backward, the mean over `repeats`."""
     if x.device.type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         for _ in range(repeats):
             torch.autograd.grad(function(x), x, gradient)

@@ -112,7 +112,7 @@ def step(net: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targe
     """One training step; returns the loss, for which the device is waited for."""
     loss = rdrop(net, inputs, targets, alpha) if alpha else cross_entropy(net, inputs, targets)
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
     return loss.item()
 
