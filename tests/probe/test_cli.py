@@ -49,10 +49,11 @@ def test_user_errors_are_one_sentence(
 
 
 def test_overrides_are_read_as_rdrop_exp_reads_them() -> None:
-    words = ["model.name=resnet18", "model.args.stem_width=16", "dataset.root=/data (mine)", "hydra.launcher.slots=1"]
-    overrides, launcher = parse(words)
+    words = ["model.name=resnet18", "model.args.stem_width=16", "dataset=image_folder", "dataset.root=/data (mine)"]
+    overrides, launcher = parse([*words, "hydra.launcher.slots=1"])
     assert overrides == {
-        "model": "timm", "model.name": "resnet18", "++model.args.stem_width": "16", "dataset.root": "'/data (mine)'",
+        "model": "timm", "model.name": "resnet18", "++model.args.stem_width": "16", "dataset": "image_folder",
+        "dataset.root": "'/data (mine)'",
     }  # fmt: skip
     with hydra_ready():
         assert composed(overrides).dataset.root == "/data (mine)"
