@@ -26,4 +26,4 @@ def begin_forward(network: nn.Module, mode: str, device: torch.device) -> None:
         return
     for parameter in network.parameters():
         parameter.grad = None if parameter.grad is None else parameter.grad.clone()
-    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+    torch.compiler.cudagraph_mark_step_begin()

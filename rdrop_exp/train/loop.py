@@ -147,7 +147,7 @@ def train_step(
         with cast():
             outputs = forward(micro.inputs)
         losses = batch_loss(o, outputs, micro, plan, items(batch))
-        scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
+        scaler.scale(losses.total).backward()
         with torch.no_grad():
             right = correct(outputs[: len(micro.targets)], micro) / items(batch)
             sums += torch.stack([*losses, right])

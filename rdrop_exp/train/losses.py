@@ -95,7 +95,7 @@ CHUNK = {"cpu": 2**17, "cuda": 2**23}
 def consistency(outputs: Tensor, divergence: str = "kl", stop_gradient: bool = False) -> Tensor:
     """Mean divergence over unordered pairs of passes: (passes, items, classes) → (items,)."""
     if divergence == "kl" and outputs.numel() > WHOLE:
-        divergences: Tensor = _ChunkedKL.apply(outputs, stop_gradient)  # type: ignore[no-untyped-call]
+        divergences: Tensor = _ChunkedKL.apply(outputs, stop_gradient)
         return divergences
     return _whole(outputs, divergence, stop_gradient)
 
