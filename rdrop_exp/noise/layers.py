@@ -71,7 +71,7 @@ class NoiseLayer(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow the model to its device but stay float32: in bfloat16 a rate could be off by 0.2 %."""
         before = self.full, self.rate
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.full, self.rate = before[0].to(self.full.device), before[1].to(self.rate.device)
         return self
 
