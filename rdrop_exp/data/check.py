@@ -149,6 +149,8 @@ def _examine_all(items: list[Item], reader: Decoder, progress: Progress) -> dict
 
 def _examine(path: str, reader: Decoder, thorough: bool = True) -> tuple[str, bytes, tuple[int, int]]:
     """What is wrong with the file (empty: nothing), a hash of its length and edges, and its width and height."""
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a named pipe would wait for ever
+        return "not a regular file", b"", (0, 0)
     try:
         with open(path, "rb") as file:
             head = file.read(EDGE)

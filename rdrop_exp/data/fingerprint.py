@@ -52,6 +52,8 @@ def _content(listing: Listing) -> str:
 
 def hash_file(path: str) -> bytes:
     """A hash of the file's bytes; empty if it cannot be read."""
+    if not os.path.isfile(path):  # reading a named pipe would wait for ever
+        return b""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

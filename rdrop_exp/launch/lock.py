@@ -6,6 +6,7 @@ link in its place is refused (OSError): truncating its target would destroy a fi
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import random
@@ -25,7 +26,7 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[bool]:
     Creates the folder. The lock lasts until the `with` block ends or the process dies.
     """
     os.makedirs(folder, exist_ok=True)
-    descriptor = os.open(Path(folder) / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    descriptor = _open(Path(folder) / NAME, os.O_RDWR | os.O_CREAT)
     _descriptors.add(descriptor)
     try:
         acquired = _acquire(descriptor)
@@ -43,13 +44,22 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[bool]:
 def is_locked(folder: str | os.PathLike[str]) -> bool:
     """Whether some process runs the trial in `folder` at this moment."""
     try:
-        descriptor = os.open(Path(folder) / NAME, os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = _open(Path(folder) / NAME, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
         return not _try(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "a symbolic link in the place of the lock file", str(path)) from None
+        raise
 
 
 def _acquire(descriptor: int) -> bool:

@@ -41,6 +41,8 @@ __all__ = [
     "write_start",
 ]
 
+FILES = ("config.yaml", "trial.json", "metrics.jsonl", "checkpoint.pt", "log.txt", "result.json")
+"""What a trial writes into its folder, beside its lock."""
 MOST_NESTED = 64
 """Levels of lists and dictionaries that a readable file may have."""
 
@@ -73,7 +75,7 @@ def place_trial(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a trial's folder; `OptionError` where `output_dir` is no place for it."""
+    """Create a trial's folder; `OptionError` where `output_dir` is no place for it, or a folder in a file's place."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -82,6 +84,9 @@ def make_folder(folder: Path) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # the option is not to blame
             raise
         raise OptionError(f"output_dir: {shown(folder)} cannot be created or written: {error.strerror}") from error
+    for name in FILES:
+        if (folder / name).is_dir():
+            raise OptionError(f"output_dir: {folder / name} is a folder in the place of a trial's file: remove it")
 
 
 def _start_or_nothing(folder: Path) -> dict[str, Any]:

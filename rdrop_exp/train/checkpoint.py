@@ -17,6 +17,8 @@ from rdrop_exp.runs.folder import atomic_file
 log = logging.getLogger(__name__)
 
 NAME, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+PARTS = {"model", "optimizer", "scaler", "state", "best", "history"}
+"""What resuming needs; a trial that has ended leaves its `result` instead."""
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -40,14 +42,27 @@ def load(folder: Path, device: torch.device, identity: str = "") -> dict[str, An
         if not path.is_file():
             continue
         if not _whole(path):
-            log.warning("%s is damaged; using the one before it", path)
+            log.warning("%s is damaged and is ignored", path)
             continue
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        if identity and state.get("identity", identity) != identity:
-            log.warning("%s belongs to another trial (%s); using the one before it", path, state["identity"])
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:  # whatever torch raises on a file that it did not write
+            log.warning("%s is no checkpoint and is ignored (%s)", path, type(error).__name__)
             continue
-        return state
+        if identity and (why := _foreign(state, identity)):
+            log.warning("%s %s and is ignored", path, why)
+            continue
+        return dict(state)
     return None
+
+
+def _foreign(state: Any, identity: str) -> str:
+    """Why this cannot be a checkpoint of the trial; empty where it can. Those of earlier versions have no identity."""
+    if not isinstance(state, dict) or not ("result" in state or state.keys() >= PARTS):
+        return "is no checkpoint of a trial"
+    if state.get("identity", identity) != identity:
+        return f"belongs to another trial ({state['identity']})"
+    return ""
 
 
 def finish(folder: Path, state: dict[str, Any]) -> None:

@@ -56,6 +56,15 @@ def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
             load(tmp_path, fingerprint=kind)
 
 
+def test_a_named_pipe_is_named_instead_of_waited_for(tmp_path: Path) -> None:
+    folder(tmp_path, {"a": 4, "b": 4})
+    os.mkfifo(tmp_path / "b" / "pipe.png")
+    for kind in ("quick", "content"):
+        with pytest.raises(OptionError, match=r"cannot read 1 of 9 images, such as .*pipe\.png \(not a regular file"):
+            load(tmp_path, fingerprint=kind)
+    assert sum(sizes(load(tmp_path, broken="skip")).values()) == 8
+
+
 def broken(root: Path) -> Path:
     """Four good images of each of two classes, and of one class three that cannot be read."""
     folder(root, {"a": 4, "b": 4})
