@@ -13,6 +13,8 @@ USERS_FILES = ("image_folder", "image_csv")
 """Data sets of one's own."""
 FROM_FILES = ("imagenet", "image_folder", "image_csv", "flowers102", "pets", "food101")
 """Data sets whose images are decoded from files."""
+USE_MOMENTUM = ("sgd", "momentum", "nesterov", "rmsprop", "lars", "larc", "muon", "madgrad", "kron", "adafactorbv")
+"""What the names of timm's optimizers contain that use `optimizer.momentum`."""
 LONGEST_NAME = 200
 """Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""
 
@@ -101,6 +103,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         regularizer=dataclasses.replace(options.regularizer),
         schedule=dataclasses.replace(options.schedule),
         dataset=dataclasses.replace(options.dataset),
+        optimizer=dataclasses.replace(options.optimizer),
         peer=dataclasses.replace(options.peer),
     )
     r, s, d = o.regularizer, o.schedule, o.dataset
@@ -130,6 +133,8 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         clear("peer", "args", "pretrained", "checkpoint")
     noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
     if not noisy:
+        if r.when not in ("always", "never") and "regularizer.when" not in reset:
+            reset.append("regularizer.when")
         clear("regularizer", "dropout", "second_dropout", "drop_path", "cutoff_epoch", "cutoff_share")
         r.when = "always"
     if not noisy and not peered:
@@ -159,6 +164,10 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         clear("schedule", "final")
     if s.shape != "step":
         clear("schedule", "step_epochs", "step_factor")
+    if not any(part in o.optimizer.name for part in USE_MOMENTUM):
+        clear("optimizer", "momentum")
+    if d.name == "digits":
+        clear("dataset", "root")
     if d.name != "image_csv":
         clear("dataset", "csv", "image_column", "label_column", "split_column", "group_column")
     if d.name != "image_folder":

@@ -20,6 +20,9 @@ def make_optimizer(o: Optimizer, network: nn.Module) -> torch.optim.Optimizer:
         )
     except (TypeError, ValueError) as error:
         raise OptionError(f"optimizer.args={o.args} does not go with optimizer.name={o.name}: {error}") from error
+    for name in o.args.keys() & {"betas", "eps"}:  # timm drops these where an optimizer has none
+        if not any(name in group for group in optimizer.param_groups):
+            raise OptionError(f"optimizer.args.{name} has no effect on optimizer.name={o.name}: leave it out")
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer

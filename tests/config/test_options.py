@@ -122,6 +122,7 @@ NEEDS: dict[str, dict[str, Any]] = {  # what makes an option matter
     "step_epochs": {"schedule": {"shape": "step"}},
     "step_factor": {"schedule": {"shape": "step"}},
     "layout": {"dataset": {"name": "image_folder"}},
+    "momentum": {"optimizer": {"name": "sgd"}},
 }
 STREAMED = ("scale", "rand_augment", "color_jitter", "interpolation")
 OTHER = {

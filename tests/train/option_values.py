@@ -1,0 +1,243 @@
+"""For each option: other values, and the options that it needs beside it to act. Read by test_option_walk.py."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+Values = Mapping[str, Any]
+"""Options by their dotted names. In texts, {files} stands for the folder with images and weights of the test."""
+
+TINY: dict[str, Any] = {"patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2}
+BASE: dict[str, Any] = {
+    "seed": 0,
+    "device": "cpu",
+    "model.name": "vit_tiny_patch16_224",
+    "model.args": TINY,
+    "dataset.limit": 2,
+    "dataset.workers": 0,
+    "optimizer.batch_size": 16,
+    "schedule.epochs": 2,
+    "logger.wandb": "disabled",
+    "logger.progress": False,
+    "logger.every": 1,
+}
+
+
+class Walk(NamedTuple):
+    """What to try of an option, beside `BASE`."""
+
+    values: tuple[Any, ...] = ()
+    """Empty: all other choices of a Literal, or the opposite of a bool."""
+    context: Values = MappingProxyType({})
+    silent: str = ""
+    """Why nothing but time or memory shows that this RUNTIME option was read."""
+    exempt: str = ""
+    """Why it is not tried here, and where it is."""
+    rounding: bool = False
+    """A RUNTIME option that changes the order of sums: results are equal up to rounding."""
+    draws: bool = False
+    """A RUNTIME option with which noise is drawn in other portions: results are equal in distribution."""
+
+
+DROPOUT: dict[str, Any] = {"regularizer.dropout": 0.5}
+RDROP: dict[str, Any] = DROPOUT | {"regularizer.alpha": 1.0}
+EARLY: dict[str, Any] = DROPOUT | {"regularizer.when": "early", "regularizer.cutoff_epoch": 1.0}
+DEPTH: dict[str, Any] = {"regularizer.drop_path": 0.5}
+PEER: dict[str, Any] = {"peer.name": "vit_tiny_patch16_224", "peer.args": TINY, "regularizer.alpha": 1.0}
+STREAMED: dict[str, Any] = {"dataset.resident": False}
+FOLDER: dict[str, Any] = STREAMED | {
+    "dataset.name": "image_folder",
+    "dataset.root": "{files}/classes",
+    "dataset.image_size": 8,
+}
+TABLE: dict[str, Any] = FOLDER | {"dataset.name": "image_csv", "dataset.root": "{files}/table"}
+STEPS: dict[str, Any] = {"schedule.shape": "step", "schedule.step_epochs": 1}
+ONLINE: dict[str, Any] = {"logger.wandb": "offline"}
+ANALYSIS: dict[str, Any] = {"analysis.every": 2, "analysis.batches": 2}
+
+WALKS: dict[str, Walk] = {
+    "name": Walk(("other",)),
+    "output_dir": Walk(("{files}/elsewhere",)),
+    "seed": Walk((1,)),
+    "model.label": Walk(("short",)),
+    "model.name": Walk(("vit_relpos_small_patch16_224", "deit3_small_patch16_224")),
+    "model.args": Walk((TINY | {"depth": 1}, TINY | {"embed_dim": 32})),
+    "model.pretrained": Walk(),
+    "model.checkpoint": Walk(("{files}/weights.pt",)),
+    "peer.label": Walk(("short",), PEER),
+    "peer.name": Walk(("vit_tiny_patch16_224",), {"peer.args": TINY, "regularizer.alpha": 1.0} | DROPOUT),
+    "peer.args": Walk((TINY | {"depth": 1},), PEER),
+    "peer.pretrained": Walk((), PEER),
+    "peer.checkpoint": Walk(("{files}/weights.pt",), PEER),
+    "dataset.label": Walk(("short",)),
+    "dataset.name": Walk(("digits",), FOLDER),
+    "dataset.root": Walk(("{files}/splits",), FOLDER),
+    "dataset.download": Walk(silent="there is nothing to download for data on this machine"),
+    "dataset.layout": Walk(("classes",), FOLDER | {"dataset.root": "{files}/splits"}),
+    "dataset.csv": Walk(("other.csv",), TABLE),
+    "dataset.image_column": Walk(("picture",), TABLE),
+    "dataset.label_column": Walk(("kind",), TABLE),
+    "dataset.split_column": Walk(("part",), TABLE | {"dataset.csv": "parts.csv"}),
+    "dataset.group_column": Walk(("patient",), TABLE),
+    "dataset.broken": Walk((), FOLDER | {"dataset.root": "{files}/broken"}),
+    "dataset.fingerprint": Walk((), FOLDER),
+    "dataset.background": Walk(("black", "#808080"), FOLDER | {"dataset.root": "{files}/transparent"}),
+    "dataset.max_pixels": Walk((10,), FOLDER),
+    "dataset.image_size": Walk((16,)),
+    "dataset.validation": Walk((0.3,)),
+    "dataset.test": Walk((0.4,)),
+    "dataset.split_seed": Walk((1,)),
+    "dataset.fraction": Walk((0.5,)),
+    "dataset.resident": Walk(),
+    "dataset.crop": Walk((1,)),
+    "dataset.flip": Walk(),
+    "dataset.erase": Walk((0.9,)),
+    "dataset.scale": Walk(([0.5, 1.0],), FOLDER),
+    "dataset.rand_augment": Walk(("rand-m9-mstd0.5-inc1",), FOLDER),
+    "dataset.color_jitter": Walk((0.4,), FOLDER),
+    "dataset.interpolation": Walk((), FOLDER),
+    "dataset.mean": Walk(([0.1],)),
+    "dataset.std": Walk(([0.7],)),
+    "dataset.mixup": Walk((0.5,)),
+    "dataset.cutmix": Walk((1.0,)),
+    "dataset.label_smoothing": Walk((0.1,)),
+    "dataset.limit": Walk((1,)),
+    "dataset.repeat_batch": Walk(),
+    "dataset.workers": Walk(
+        (1,), STREAMED | {"schedule.epochs": 1}, silent="where images are decoded shows in speed only"
+    ),
+    "regularizer.name": Walk(("mine",), DROPOUT),
+    "regularizer.dropout": Walk((0.5,)),
+    "regularizer.second_dropout": Walk((0.2,), RDROP),
+    "regularizer.drop_path": Walk((0.5,)),
+    "regularizer.profile": Walk((), DEPTH | {"model.args": TINY | {"depth": 3}}),
+    "regularizer.sites": Walk(
+        ("default", "timm", "rdrop", "dru", "embed", "attention+projection"), DROPOUT | {"regularizer.sites": "mlp"}
+    ),
+    "regularizer.when": Walk(
+        ("never", "early", "late", "increasing", "decreasing", "curriculum", "annealed"),
+        DROPOUT | {"regularizer.cutoff_epoch": 1.0},
+    ),
+    "regularizer.cutoff_epoch": Walk((0.5, 0.0), EARLY),
+    "regularizer.cutoff_share": Walk(
+        (0.25,), EARLY | {"regularizer.cutoff_epoch": None, "regularizer.cutoff_share": 0.5}
+    ),
+    "regularizer.ramp": Walk((), EARLY | {"regularizer.cutoff_epoch": 2.0}),
+    "regularizer.gamma": Walk((1.0,), DROPOUT | {"regularizer.when": "curriculum"}),
+    "regularizer.alpha": Walk((1.0,), DROPOUT),
+    "regularizer.passes": Walk((3,), RDROP),
+    "regularizer.every": Walk((2,), RDROP),
+    "regularizer.stop_gradient": Walk((), RDROP),
+    "regularizer.divergence": Walk(("mse", "bernoulli"), RDROP),
+    "schedule.shape": Walk((), {"schedule.step_epochs": 1}),
+    "schedule.epochs": Walk((1,)),
+    "schedule.steps": Walk((3,)),
+    "schedule.warmup_epochs": Walk((1.0,)),
+    "schedule.warmup_steps": Walk((3,)),
+    "schedule.final": Walk((0.5,)),
+    "schedule.step_epochs": Walk((1,), STEPS | {"schedule.step_epochs": 10}),
+    "schedule.step_factor": Walk((0.5,), STEPS),
+    "optimizer.name": Walk(("sgd",)),
+    "optimizer.lr": Walk((1e-2,)),
+    "optimizer.weight_decay": Walk((0.5,)),
+    "optimizer.momentum": Walk((0.5,), {"optimizer.name": "sgd"}),
+    "optimizer.args": Walk(({"betas": [0.5, 0.9]},)),
+    "optimizer.batch_size": Walk((8,)),
+    "optimizer.accumulate": Walk((2,), silent="micro-batches show in memory only", rounding=True, draws=True),
+    "optimizer.clip": Walk((0.01,)),
+    "optimizer.ema": Walk((0.5,)),
+    "logger.wandb": Walk(("auto", "online", "offline")),
+    "logger.project": Walk(("mine",), ONLINE),
+    "logger.entity": Walk(("mine",), ONLINE),
+    "logger.tags": Walk((["mine"],), ONLINE),
+    "logger.every": Walk((2,)),
+    "logger.progress": Walk((True,)),
+    "analysis.every": Walk((1,), ANALYSIS),
+    "analysis.batches": Walk((3,), ANALYSIS),
+    "analysis.augment": Walk((), ANALYSIS | {"dataset.flip": True}),
+    "analysis.passes": Walk((0, 3), ANALYSIS),
+    "analysis.dropout": Walk((0.5,), ANALYSIS),
+    "precision": Walk(("bf16", "fp16")),
+    "compile": Walk(exempt="compiling takes a minute: tests/train/test_loop.py and tests/test_gpu.py"),
+    "compile_mode": Walk(exempt="it acts with compile only: tests/test_gpu.py"),
+    "share_passes": Walk((), RDROP, silent="it saves time only", rounding=True),
+    "skip_dropped": Walk((), DEPTH, silent="it saves time only", rounding=True),
+    "fast_linear": Walk(silent="it saves time only, on AMD CPUs", rounding=True),
+    "device": Walk(("cuda:99", "toaster")),
+    "threads": Walk((2,), silent="it saves time only", rounding=True),
+    "validate_every": Walk((2,)),
+    "select": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
+    "stop_loss": Walk((100.0,)),
+    "checkpoint_seconds": Walk((0.0,)),
+    "keep_weights": Walk(),
+}
+
+CONTEXTS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "rdrop": RDROP,
+    "early": EARLY,
+    "depth": DEPTH,
+    "peer": PEER,
+    "folder": FOLDER,
+    "table": TABLE,
+    "sgd": {"optimizer.name": "sgd", "schedule.steps": 3},
+}
+"""Trials in which every option is tried, whether it can act there or not."""
+QUICK = ("none", "rdrop", "sgd")
+"""Those of the default suite."""
+
+ALIASES = {
+    "regularizer.sites": "a preset stands for those of its sites that the model has",
+    "dataset.layout": "auto recognises both layouts",
+    "dataset.broken": "where no file is broken",
+    "dataset.background": "where no image is transparent",
+}
+"""Options whose values can mean the same, depending on the model or the files: two identities then have one result."""
+UNNAMED = {
+    ("regularizer.when", "never"): "no noise is what it asks for",
+    ("regularizer.cutoff_share", 0.25): "cutoff_epoch comes first, as documented, and presets set this one",
+}
+"""Options that are reset without being listed as unused."""
+
+
+def make_files(files: Path) -> None:
+    """Folders of tiny images, no two alike, and a table of them."""
+    generator = np.random.default_rng(0)
+
+    def image(path: str, mode: str = "RGB") -> None:
+        (files / path).parent.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (12, 10, len(mode)), dtype=np.uint8)
+        Image.fromarray(pixels, mode).save(files / path)
+
+    for i in range(40):
+        for name in ("cat", "dog"):
+            image(f"classes/{name}/{i}.png")
+            image(f"broken/{name}/{i}.png")
+            image(f"transparent/{name}/{i}.png", "RGBA")
+            image(f"splits/{'train' if i < 30 else 'test'}/{name}/{i}.png")
+    for i in range(60):
+        image(f"table/cat{i}.png")
+        image(f"table/dog{i}.png")
+    (files / "broken/cat/3.png").write_bytes(b"no image")
+    part = {0: "test", 1: "validation"}
+    rows = [
+        {
+            "image": f"cat{i}.png",
+            "picture": f"dog{i}.png",
+            "label": "ab"[i % 2],
+            "kind": "xyz"[i % 3],
+            "patient": i // 4,
+        }
+        for i in range(60)
+    ]
+    split = [row | {"part": part.get(i % 5, "train")} for i, row in enumerate(rows)]
+    for name, chosen in (("labels.csv", rows), ("other.csv", rows[:45]), ("parts.csv", split)):
+        with (files / "table" / name).open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(chosen[0]))
+            writer.writeheader()
+            writer.writerows(chosen)
