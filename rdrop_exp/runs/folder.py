@@ -75,7 +75,7 @@ def place_trial(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a trial's folder; `OptionError` where `output_dir` is no place for it, or a folder in a file's place."""
+    """Create a trial's folder; `OptionError` where `output_dir` is no place for it, or a file's place is taken."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -84,9 +84,9 @@ def make_folder(folder: Path) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # the option is not to blame
             raise
         raise OptionError(f"output_dir: {shown(folder)} cannot be created or written: {error.strerror}") from error
-    for name in FILES:
-        if (folder / name).is_dir():
-            raise OptionError(f"output_dir: {folder / name} is a folder in the place of a trial's file: remove it")
+    for path in (folder / f"{name}{ending}" for name in FILES for ending in ("", ".partial")):
+        if path.exists() and not path.is_file():  # writing to a named pipe would wait for ever
+            raise OptionError(f"output_dir: {path} is in the place of a trial's file: remove it")
 
 
 def _start_or_nothing(folder: Path) -> dict[str, Any]:

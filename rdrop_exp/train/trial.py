@@ -64,6 +64,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         saved = resumable(folder, spec, setup.device)
         if saved and "result" in saved:  # it was stopped between its last two files
             result: Result = about | saved["result"]
+            print(f"Finished before it was stopped; its result is restored: {folder}", flush=True)
             checkpoint.tidy(folder)
             write_result(folder, result)
         else:

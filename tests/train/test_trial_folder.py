@@ -5,6 +5,7 @@ import errno
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,14 @@ def test_a_sealed_file_that_is_no_checkpoint_falls_back(
     assert without_times(folder_of(stopped)) == without_times(folder_of(through))
 
 
-def test_a_folder_in_the_place_of_a_file_is_found_before_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", "config.yaml.partial"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_takes_the_place_of_a_file_is_found_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, make: Callable[[Path], None]
 ) -> None:
     o = options(tmp_path)
-    (folder_of(o) / "result.json").mkdir(parents=True)
+    folder_of(o).mkdir(parents=True)
+    make(folder_of(o) / name)
     monkeypatch.setattr(trial, "train", lambda *_: pytest.fail("it cannot keep a result"))
-    with pytest.raises(OptionError, match=r"result\.json"):
+    with pytest.raises(OptionError, match=name.replace(".", r"\.")):
         trial.run(o)
