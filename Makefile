@@ -25,7 +25,7 @@ test: install ## Run the test suite (no network, GPU or account needed)
 test-slow: install ## Run the slow tests as well
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not faults and not gpu"
 
-test-faults: install ## Inject a fault at every file operation of a trial, and kill workers and runners at random (about 10 minutes)
+test-faults: install ## Inject a fault at every file operation of a trial, and kill workers and runners at random (about 5 minutes)
 	$(BIN)/python -m pytest -s -m faults tests/faults tests/launch/test_faults.py
 
 test-hydra-next: install ## Run the launcher tests against Hydra's release candidate, in a second environment

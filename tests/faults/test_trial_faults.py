@@ -150,7 +150,8 @@ def test_a_fault_at_every_operation_loses_nothing(
                 disturb(server, tmp_path / f"{fault}-{at}", base, fault, at)
                 counts[fault] += 1
     with capsys.disabled():
-        print(f"\nkeep_weights={keep}: {len(base.operations)} operations; injected {dict(counts)}: 0 lost, 0 differing")
+        injected = ", ".join(f"{count} {fault}" for fault, count in counts.items())
+        print(f"\nkeep_weights={keep}: {len(base.operations)} operations; {injected}: 0 lost, 0 differing")
 
 
 @pytest.mark.faults
