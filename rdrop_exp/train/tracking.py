@@ -163,12 +163,11 @@ class _Wandb:
             run = self._start()
             while (item := self._queue.get()) is not None:
                 kind, values = item
-                finite = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
                 if kind == "summary":
                     run.log({}, commit=True)  # the last row, which would overwrite these values if it came later
-                    run.summary.update(finite)
+                    run.summary.update(_finite(values))
                 else:
-                    _log_row(run, finite)
+                    _log_row(run, values)
             run.finish(exit_code=self._exit_code)
         except Exception as error:  # whatever W&B does, the trial goes on
             if not self._abandoned:
@@ -197,13 +196,17 @@ class _Wandb:
         # Rows of a part that was stopped and that this run lacks: all of them offline, where each part has a run folder
         # of its own and W&B does not join two; online those that a killed process did not send.
         for row in self._earlier:
-            if row["step"] >= run.step:
+            if row.get("step", -1) >= run.step:
                 _log_row(run, row)
         return run
 
 
 def _log_row(run: Any, row: dict[str, Any]) -> None:
-    run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
+    run.log({name: value for name, value in _finite(row).items() if name != "step"}, step=int(row["step"]))
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
 
 
 def _same_file(stream: Any, file: Any) -> bool:
