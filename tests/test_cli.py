@@ -33,6 +33,7 @@ SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
         ("regularizer=rdrop,", "regularizer=rdrop, has an empty value"),
         ("-m regularizer=none,,rdrop", "regularizer=none,,rdrop has an empty value"),
         ("seed={a", "seed={a cannot be read"),
+        ("seed=${nope}", "seed=${nope} cannot be resolved"),
         ("model.name=", "model.name= must be the name of a timm model"),
         ("name=a/../../b", "name=a/../../b must be a folder inside output_dir"),
         ("dataset=image_folder dataset.root=données", "dataset.root=données"),
@@ -105,6 +106,8 @@ def test_flags_and_models_go_anywhere(command: Command, arguments: str) -> None:
         ("device=cpu,cpu:7", "device=cpu:7 is not available"),
         ("regularizer=dropout regularizer.sites=head,mlp", "regularizer.sites=mlp"),
         ("dataset=imagenet dataset.root=/nowhere seed=0,1", "seed=0: dataset.root=/nowhere"),
+        ("schedule.epochs=${nope}", "regularizer=none schedule.epochs='${nope}'"),
+        ("dataset=range(1,2)", "regularizer=none dataset=1"),
         ("name=${oc.env:HOME} seed=0,1", "seed=0: name=${oc.env:HOME} reads the environment"),
     ],
 )

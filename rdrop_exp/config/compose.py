@@ -61,4 +61,6 @@ def overrides_of_task() -> tuple[list[str], bool]:
 
     if not HydraConfig.initialized():
         return [], False
-    return list(HydraConfig.get().overrides.task), HydraConfig.get().mode == RunMode.RUN
+    # As text: `seed=${nope}` in the list of overrides would itself be resolved.
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+    return overrides["task"], HydraConfig.get().mode == RunMode.RUN

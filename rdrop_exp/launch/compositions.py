@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from rdrop_exp.launch.errors import SweepError, suggestion
 from rdrop_exp.launch.hydra_private import apply_overrides, is_unknown_key
@@ -64,6 +64,8 @@ class Compositions:
                 group, _, choice = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
                 raise SweepError(f"{group}={choice} is not a choice{suggestion(choice, options)}") from None
             raise refusal(" ".join(groups), error) from error
+        except ValueError as error:  # Hydra's, in its own words, for `group=range(1,2)`
+            raise refusal(" ".join(groups), ValueError("a number is not a choice of a group")) from error
         with hydra_config(copy.deepcopy(base)):
             self.resolvers[groups] = HydraConfig.instance().cfg
         needed = OmegaConf.to_container(OmegaConf.masked_copy(base.hydra, list(HYDRA_PARTS)), resolve=False)
@@ -121,6 +123,9 @@ def hydra_config(cfg: DictConfig) -> Iterator[None]:
 
 def refusal(label: str, error: BaseException) -> SweepError:
     """Why the whole sweep is refused, in one sentence that names the combination."""
+    label = label if len(label) <= 160 else f"{label[:140]}…"
     root = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(root, InterpolationResolutionError):
+        return SweepError(f"{label}: ${{…}} must name another option; nothing was started")
     reason = " ".join(str(root).split("\n    full_key")[0].split()) or type(root).__name__
     return SweepError(f"{label}: {reason}; nothing was started" if label else f"{reason}; nothing was started")
