@@ -106,7 +106,7 @@ def main() -> NoReturn:
         sys.argv[1:] = launch.arguments(arrange(sys.argv[1:]))
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:
-        _exit(130, "Stopped and saved. Run the same command to resume.")
+        _exit(130, "Stopped. Run the same command to resume.")
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         sys.exit(0)

@@ -63,7 +63,9 @@ def question(o: Options) -> str:
     r = values["regularizer"]
     rates = {name: 0.1 if r[name] else r[name] for name in ("dropout", "second_dropout", "drop_path")}
     parts = {key: values[key] for key in ("model", "peer", "optimizer", "device")}
-    return json.dumps(parts | {"regularizer": {"sites": r["sites"], "divergence": r["divergence"], **rates}}, default=str)
+    return json.dumps(
+        parts | {"regularizer": {"sites": r["sites"], "divergence": r["divergence"], **rates}}, default=str
+    )
 
 
 def _digest(line: str) -> str:

@@ -127,6 +127,7 @@ def test_an_online_run_is_what_the_trial_was_and_goes_on_where_it_stopped(
     assert stub.unknown == []
 
 
+@pytest.mark.slow  # its time-outs need a core of its own
 def test_rows_that_a_killed_process_did_not_send_are_sent_when_it_resumes(tmp_path: Path) -> None:
     given = options(tmp_path)
     with WandbStub() as stub:
@@ -156,6 +157,7 @@ def test_the_latest_offline_run_folder_is_complete_and_the_one_to_sync(
     assert stub.runs[name].upserted["jobType"] == "digits-resnet-none"
 
 
+@pytest.mark.slow  # its time-outs need a core of its own
 def test_a_server_that_dies_costs_a_bounded_wait_and_nothing_else(tmp_path: Path) -> None:
     given = options(tmp_path)
     with WandbStub(Outage.DEATH) as stub:
@@ -172,6 +174,7 @@ def test_a_server_that_dies_costs_a_bounded_wait_and_nothing_else(tmp_path: Path
     assert_complete(file, result)  # `wandb sync` makes up for it
 
 
+@pytest.mark.slow  # its time-outs need a core of its own
 def test_a_server_that_answers_500_costs_nothing(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(check_errors, (Outage.AT_START, Outage.ERRORS), ("offline-run", "run"), (tmp_path,) * 2))
