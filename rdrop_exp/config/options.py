@@ -180,7 +180,7 @@ class Optimizer:
     batch_size: Positive = 128
     """Items per optimizer step."""
     accumulate: Annotated[int, Range(1), RUNTIME] = 1
-    """Micro-batches per optimizer step. The loss is the mean over all items; BatchNorm and noise draw per micro-batch."""
+    """Micro-batches per optimizer step. The loss is the mean over all items; BatchNorm and noise go by micro-batch."""
     clip: NonNegative = 0.0
     """Maximum gradient norm; 0: no clipping."""
     ema: Annotated[float, Range(0, 1, open_right=True)] = 0.0
