@@ -17,7 +17,8 @@ from rdrop_exp.runs.folder import trial_folder
 os.environ.update(OMP_NUM_THREADS="1", WANDB_SILENT="true", HF_HUB_OFFLINE="1")
 for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
     os.environ.pop(name, None)
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rdrop-exp-cache-")  # removed with the machine's temporary files
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())  # one cache for all workers of a run
+os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), f"rdrop-exp-cache-{RUN}")
 os.environ["NETRC"] = os.devnull  # a key on this machine must not put a test online
 
 ROOT = Path(__file__).parents[1]
