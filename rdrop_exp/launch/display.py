@@ -17,7 +17,7 @@ from rich.text import Text
 
 from rdrop_exp.launch.eta import duration
 from rdrop_exp.launch.events import EventKind, Snapshot, TrialEvent, WorkerRow
-from rdrop_exp.launch.output import tolerating_full_disk
+from rdrop_exp.launch.output import SweepConsole, tolerating_lost_output
 from rdrop_exp.launch.protocol import as_number
 from rdrop_exp.launch.sweep_plan import Job
 
@@ -43,7 +43,7 @@ class Display:
         self.metric, self.total, self.names = metric, len(jobs), group_names(jobs)
         self.lower_is_better = is_lower_better(metric) if lower_is_better is None else lower_is_better
         self.columns = dict(columns or {})
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or SweepConsole(highlight=False, soft_wrap=True)
         self.scores: dict[str, list[float]] = defaultdict(list)
         self.finished = self.finished_earlier = 0
         self.failures: list[TrialEvent] = []
@@ -52,7 +52,7 @@ class Display:
 
     # -- events -----------------------------------------------------------------------------------------------------
     def line(self, text: str) -> None:
-        with tolerating_full_disk():
+        with tolerating_lost_output():
             self.console.print(text, markup=False)
 
     def show_event(self, event: TrialEvent) -> None:
@@ -108,7 +108,7 @@ class Display:
 
     def print_ranking(self) -> None:
         if len(self.names) > 1 and self.scores:
-            with tolerating_full_disk():
+            with tolerating_lost_output():
                 self.console.print(self.ranking())
 
     def overall(self, now: Snapshot) -> RenderableType:

@@ -1,24 +1,37 @@
-"""What the runner writes for people, which must not end a sweep when a disk is full."""
+"""What the runner writes for people, which must not end a sweep when a disk is full or a reader has gone."""
 
 import contextlib
 import errno
+import os
+import sys
 from collections.abc import Iterator
 from typing import TextIO
+
+from rich.console import Console
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 @contextlib.contextmanager
-def tolerating_full_disk() -> Iterator[None]:
-    """Ignore that something could not be written for want of space."""
+def tolerating_lost_output() -> Iterator[None]:
+    """Ignore that something could not be written for want of space, or of a reader."""
     try:
         yield
+    except BrokenPipeError:  # `| head` has seen enough: the sweep goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
 
 
+class SweepConsole(Console):
+    """A console that leaves a closed pipe to `tolerating_lost_output`; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a line at once."""
-    with tolerating_full_disk():
+    with tolerating_lost_output():
         print(text, file=file, flush=True)
