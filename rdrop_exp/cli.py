@@ -121,7 +121,10 @@ def exit_with(error: Exception) -> NoReturn:
     """Exit with 2 where the options are at fault and 1 where training failed, after one sentence on stderr."""
     if isinstance(error, OptionError | HydraException | OmegaConfBaseException):
         _exit(2, explain(error, sys.argv[1:]))
-    _exit(1, f"{str(error) or type(error).__name__} (RDROP_EXP_TRACEBACK=1 shows where)")
+    own = type(error).__module__.startswith("rdrop_exp.")  # its sentence is ours, and needs no type
+    sentence = str(error).split("\n")[0] if own else f"{type(error).__name__}: {error}".split("\n")[0].rstrip(": ")
+    log = getattr(error, "log", "")
+    _exit(1, f"{sentence} ({f'traceback in {log}' if log else 'RDROP_EXP_TRACEBACK=1 shows where'})")
 
 
 def _exit(code: int, message: str) -> NoReturn:

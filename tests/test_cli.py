@@ -1,6 +1,7 @@
 """The command, as a user meets it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,11 +148,13 @@ def test_the_configuration_composes_outside_the_command(tmp_path: Path) -> None:
     assert done.stdout == "0.5\n", done.stderr
 
 
-def test_training_failures_exit_with_1(command: Command) -> None:
+def test_training_failures_exit_with_1(command: Command, tmp_path: Path) -> None:
     done = command(*SMALL, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=0", "schedule.steps=9")
     assert done.returncode == 1
     assert done.stderr.startswith("rdrop-exp: the loss became")
     assert done.stderr.count("\n") == 1
+    (log,) = re.findall(r"traceback in (.*)\)", done.stderr)
+    assert "TrainingError" in (tmp_path / log).read_text()
 
 
 def test_help_and_cfg(command: Command) -> None:

@@ -115,6 +115,7 @@ def _train(
         except Exception as error:
             tracker.message(traceback.format_exc(), quiet=True)
             write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
+            error.log = folder / "log.txt"  # type: ignore[attr-defined]
             raise
         result = outcome(o, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
         weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
