@@ -11,7 +11,7 @@ from rdrop_exp.analysis.rebuild import RebuiltTrial, dropout_copy, rebuild
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.report.collect import Trial
 from rdrop_exp.runs.folder import atomic_file
-from rdrop_exp.train.step import autocast
+from rdrop_exp.train.step import autocast, num_networks
 
 DROPOUT = 0.1
 """Rate at which a model without noise of its own is measured."""
@@ -66,6 +66,7 @@ def _inconsistency(t: RebuiltTrial, passes: int, dropout: float | None, dataset:
         network.load_state_dict(t.weights)
     batches = data.validation() if dataset == "validation" else data.test()
     cast = autocast(o.precision, device)
-    networks = 2 if o.peer.name else 1
-    result = measure_inconsistency(network, noise, batches, device, cast, passes=passes, seed=o.seed, networks=networks)
+    result = measure_inconsistency(
+        network, noise, batches, device, cast, passes=passes, seed=o.seed, networks=num_networks(o)
+    )
     return dataclasses.asdict(result) | {"set": dataset, "rates": rates}

@@ -11,7 +11,7 @@ from rdrop_exp.analysis.rebuild import dropout_copy
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.setup import Setup
-from rdrop_exp.train.step import autocast
+from rdrop_exp.train.step import autocast, num_networks
 
 
 def make_analysis(setup: Setup) -> Callable[[int], Row]:
@@ -39,7 +39,7 @@ def make_analysis(setup: Setup) -> Callable[[int], Row]:
         with preserve_state(network):
             inconsistency = measure_inconsistency(
                 *measured, data.validation(), device, cast,
-                passes=a.passes, seed=o.seed, networks=2 if o.peer.name else 1,
+                passes=a.passes, seed=o.seed, networks=num_networks(o),
             )  # fmt: skip
         return row | as_row(inconsistency)
 

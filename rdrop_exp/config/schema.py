@@ -71,6 +71,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without the lines that follow; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def unwrap(hint: Any) -> tuple[Any, Range | None, bool]:
     """The plain type of a field's hint, its range, and whether it is marked RUNTIME."""
     if typing.get_origin(hint) is not Annotated:

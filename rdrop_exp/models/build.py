@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rdrop_exp.config.options import Model, Options
-from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.config.schema import OptionError, first_line, nearest
 from rdrop_exp.models import onednn_linear
 from rdrop_exp.models.weights import (
     check_loaded,
@@ -160,7 +160,3 @@ def check_single_item(model: nn.Module, group: str, name: str, image: Tensor) ->
         ) from error
     finally:
         model.load_state_dict(state)
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

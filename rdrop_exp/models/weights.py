@@ -13,7 +13,7 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from rdrop_exp.config.options import Model
-from rdrop_exp.config.schema import OptionError
+from rdrop_exp.config.schema import OptionError, first_line
 
 HUB = ("huggingface.co", 443)
 SHOWN = 3
@@ -28,8 +28,9 @@ def read_weights(part: Model, group: str) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise OptionError(f"{group}.checkpoint={part.checkpoint} cannot be read as weights: {reason}") from error
+        raise OptionError(
+            f"{group}.checkpoint={part.checkpoint} cannot be read as weights: {first_line(error)}"
+        ) from error
     return state
 
 

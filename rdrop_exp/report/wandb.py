@@ -10,10 +10,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rdrop_exp.config.schema import first_line
 from rdrop_exp.report.comparison import Comparison, Report
 from rdrop_exp.report.conclusion import conclusions
 from rdrop_exp.report.export import finite, records
-from rdrop_exp.runs.wandb_run import first_line, plain_name, start_run
+from rdrop_exp.runs.wandb_run import plain_name, start_run
 
 SECONDS = 180.0
 """Longest wait for W&B."""

@@ -4,10 +4,10 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from rdrop_exp.config.schema import OptionError
+from rdrop_exp.config.schema import OptionError, first_line
 from rdrop_exp.report.comparison import Report
 from rdrop_exp.report.wandb import place
-from rdrop_exp.runs.wandb_run import first_line, has_key
+from rdrop_exp.runs.wandb_run import has_key
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
+from rdrop_exp.config.schema import first_line
+
 Mode = Literal["auto", "online", "offline"]
 INIT_SECONDS = 20.0
 """Longest wait for W&B to start a run."""
@@ -46,10 +48,6 @@ def run_id(identity: str, experiment: str) -> str:
 def plain_name(text: str) -> str:
     """Letters, digits, dots, dashes and underscores, the only ones that W&B allows in names."""
     return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-") or "trials"
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def has_key() -> bool:

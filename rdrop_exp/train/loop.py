@@ -22,7 +22,7 @@ from rdrop_exp.train.compile import begin_forward, compiled
 from rdrop_exp.train.evaluate import Row, correct, evaluate
 from rdrop_exp.train.setup import Setup
 from rdrop_exp.train.state import COLUMNS, Progress, State, copied
-from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
+from rdrop_exp.train.step import StepPlan, autocast, batch_loss, num_networks, seed_noise, step_plan
 
 CheckpointHook = Callable[[Progress, Callable[[], dict[str, Any]]], None]
 
@@ -109,14 +109,9 @@ def train(
 
     network.load_state_dict(state.best)
     noise.set_rates(0.0)
-    p.metrics |= evaluate(network, data.test(), device, autocast(o.precision, device), "test", networks(o))
+    p.metrics |= evaluate(network, data.test(), device, autocast(o.precision, device), "test", num_networks(o))
     p.seconds = earlier + since_start.seconds()
     return p
-
-
-def networks(o: Options) -> int:
-    """How many networks train together."""
-    return 2 if o.peer.name else 1
 
 
 def position(step: int, per_epoch: int, total: int) -> Row:
@@ -188,7 +183,7 @@ def validate(o: Options, state: State, noise: InstalledNoise, data: Data, device
     p = state.progress
     noise.set_rates(0.0)
     cast = autocast(o.precision, device)
-    metrics = evaluate(state.evaluated, data.validation(), device, cast, "val", networks(o))
+    metrics = evaluate(state.evaluated, data.validation(), device, cast, "val", num_networks(o))
     if metrics["val/accuracy"] > p.best_value or o.select == "last":
         p.best_value, p.best_epoch = metrics["val/accuracy"], math.ceil(p.step / data.steps_per_epoch)
         p.metrics |= metrics

@@ -36,9 +36,14 @@ def step_plan(o: Options, noise: InstalledNoise, step: int, per_epoch: int, tota
     return StepPlan(scale, r.passes if tied and not mutual else 1, tied)
 
 
+def num_networks(o: Options) -> int:
+    """How many networks train together."""
+    return 2 if o.peer.name else 1
+
+
 def batch_loss(o: Options, outputs: Tensor, batch: Batch, plan: StepPlan, count: int | Tensor) -> Loss:
     """The loss of all passes of a batch or micro-batch, its sum over items divided by `count`."""
-    r, networks = o.regularizer, 2 if o.peer.name else 1
+    r, networks = o.regularizer, num_networks(o)
     return loss(
         outputs,
         batch.targets,

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from rdrop_exp.config.identity import TrialSpec
+from rdrop_exp.config.schema import first_line
 from rdrop_exp.runs.folder import read_rows
-from rdrop_exp.runs.wandb_run import first_line, run_id, start_run
+from rdrop_exp.runs.wandb_run import run_id, start_run
 
 log = logging.getLogger("rdrop_exp")
 
