@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdrop_exp.analysis.gradients import direction_variance
-from rdrop_exp.report.statistics import t_quantile
+from rdrop_exp.statistics.paired import t_quantile
 
 BATCHES, REPETITIONS = 20, 2000
 CASES = ((50, 1.0, 0.0), (50, 1.0, 0.5), (1000, 1.0, 0.5), (1000, 0.3, 0.5), (1000, 3.0, 0.3), (1000, 0.3, 0.0))

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from rdrop_exp.analysis.curves import Curve, area, area_weights, read_curve, shared_range
 from rdrop_exp.report.groups import Group, Setting
-from rdrop_exp.report.statistics import mean_sd, t_interval
+from rdrop_exp.statistics.paired import mean_sd, t_interval
 
 METRICS = {"direction_variance": "direction variance", "direction_error": "direction error"}
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rdrop_exp.report.statistics import mean_sd, t_interval, t_quantile
+from rdrop_exp.statistics.paired import mean_sd, t_interval, t_quantile
 
 
 @dataclass(frozen=True, slots=True)

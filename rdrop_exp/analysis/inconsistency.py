@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from rdrop_exp.analysis.gradients import Estimate
 from rdrop_exp.data.batch import Batch
 from rdrop_exp.noise.install import InstalledNoise
-from rdrop_exp.report.statistics import t_quantile
 from rdrop_exp.seeds import derive_seed
+from rdrop_exp.statistics.paired import t_quantile
 from rdrop_exp.train.losses import kl
 from rdrop_exp.train.step import seed_noise
 

@@ -10,7 +10,7 @@ from rdrop_exp.analysis.curves import Curve, read_curve
 from rdrop_exp.analysis.table import HEADINGS, labelled_groups
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.page import as_json, fill
-from rdrop_exp.report.statistics import mean_sd
+from rdrop_exp.statistics.paired import mean_sd
 
 FIGURES = {
     "direction_variance": "Gradient direction variance",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rdrop_exp.report.groups import Group, Setting
-from rdrop_exp.report.statistics import mean_sd
+from rdrop_exp.statistics.paired import mean_sd
 
 METRICS: dict[str, tuple[str, str]] = {
     "noise": ("share", ".2f"),

@@ -7,8 +7,8 @@ from pathlib import Path
 from rdrop_exp.probe import verdict
 from rdrop_exp.probe.conditions import Condition, ProbeTrial, StandardNoise
 from rdrop_exp.probe.verdict import Effect, Verdict
-from rdrop_exp.report.statistics import mean_sd
 from rdrop_exp.runs.folder import read_result
+from rdrop_exp.statistics.paired import mean_sd
 
 
 @dataclass(slots=True)

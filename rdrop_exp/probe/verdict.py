@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rdrop_exp.report.statistics import mean_sd, seeds_needed, t_interval
+from rdrop_exp.statistics.paired import mean_sd, seeds_needed, t_interval
 
 LEVEL = 0.05
 

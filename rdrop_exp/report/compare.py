@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import rdrop_exp.report.statistics as statistics
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.report.caveats import caveats
 from rdrop_exp.report.collect import collect
@@ -17,6 +16,7 @@ from rdrop_exp.report.groups import Group, Setting, settings
 from rdrop_exp.report.metric import Metric, choose_metric
 from rdrop_exp.report.sweep import read_sweeps
 from rdrop_exp.report.trial import Status, Trial
+from rdrop_exp.statistics import paired as statistics
 
 LEVEL = 0.05
 

@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.metric import Metric
-from rdrop_exp.report.statistics import mean_sd
 from rdrop_exp.report.sweep import Sweep
 from rdrop_exp.report.trial import Status, Trial
+from rdrop_exp.statistics.paired import mean_sd
 
 
 class Verdict(StrEnum):

@@ -7,8 +7,8 @@ from typing import Any
 from rdrop_exp.report.comparison import Comparison, Row, Summary
 from rdrop_exp.report.curves import over_seeds
 from rdrop_exp.report.groups import plain
-from rdrop_exp.report.statistics import t_interval
 from rdrop_exp.report.trial import Status
+from rdrop_exp.statistics.paired import t_interval
 
 CURVES = 200
 """Number of groups with curves on the page: the best on validation, and the baseline."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from rdrop_exp.probe.verdict import Effect, Regime, effects, judge, trend
-from rdrop_exp.report.statistics import t_interval
+from rdrop_exp.statistics.paired import t_interval
 
 HELPS, HURTS = [0.02, 0.025, 0.03], [-0.02, -0.025, -0.03]
 UNCLEAR, SAME = [0.02, -0.01, 0.03], [0.01, 0.01, 0.01]

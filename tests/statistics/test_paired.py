@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rdrop_exp.report import statistics as s
+from rdrop_exp.statistics import paired as s
 
 # Student (1908): additional hours of sleep of ten patients under one drug over another.
 SLEEP = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
