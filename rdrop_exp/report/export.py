@@ -5,9 +5,9 @@ import io
 import json
 from typing import Any
 
+from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.comparison import Comparison, Report, Row
 from rdrop_exp.report.conclusion import conclusions
-from rdrop_exp.report.groups import plain
 from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status
 

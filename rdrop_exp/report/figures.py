@@ -4,9 +4,9 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
+from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.comparison import Comparison, Row, Summary
 from rdrop_exp.report.curves import over_seeds
-from rdrop_exp.report.groups import plain
 from rdrop_exp.report.trial import Status
 from rdrop_exp.statistics.paired import t_interval
 

@@ -1,26 +1,20 @@
-"""Groups of trials that differ only by seed, named by the options in which the groups of a comparison differ."""
+"""Groups of trials that differ only by seed or split, named by the options in which the groups of a comparison differ.
+"""
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
+from rdrop_exp.questions.flat import flatten, is_setting, plain, short_names
 from rdrop_exp.report.text import printable
-from rdrop_exp.report.trial import Status, Trial
-
-AUGMENTATION = {
-    "dataset.crop", "dataset.flip", "dataset.erase", "dataset.scale", "dataset.rand_augment", "dataset.color_jitter",
-    "dataset.interpolation", "dataset.mean", "dataset.std", "dataset.mixup", "dataset.cutmix",
-    "dataset.label_smoothing", "dataset.resident",
-}  # fmt: skip
-"""Data set options that are a way of training, to be compared; every other one, and the model, is the setting."""
+from rdrop_exp.report.trial import Key, Status, Trial
 
 
 @dataclass(kw_only=True, slots=True)
 class Group:
-    """Trials of one group. `flat` are its options by dotted name, without the seed and what cannot change a result."""
+    """Trials of one group. `flat` are its options by dotted name, without seeds and what cannot change a result."""
 
     identity: str
     flat: dict[str, Any]
@@ -43,52 +37,56 @@ class Setting:
     label: str
     groups: list[Group]
     swept: dict[str, str]
+    splits: int = 1
+    """Number of splits of the data that its trials are on."""
+
+    def seed_name(self, key: Key) -> str:
+        """`3`; `3 on split 1` where there are several splits."""
+        return f"{key[0]} on split {key[1]}" if self.splits > 1 else str(key[0])
 
 
 def settings(trials: Iterable[Trial]) -> list[Setting]:
-    """Trials as groups, the groups by setting, everything labelled; in the order of the labels."""
+    """Trials as groups, the groups by setting, everything labelled; in the order of the labels.
+
+    Groups that differ only in `dataset.split_seed` are one: splits are replicates, as seeds are.
+    """
     together: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         if trial.group:
             together[trial.group].append(trial)
     by_setting: dict[str, list[Group]] = defaultdict(list)
-    for identity, members in together.items():
-        group = Group(identity=identity, flat=flatten(members[0].options), trials=members)
-        if data := members[0].data:  # the same files under another path are the same data
-            group.flat["dataset.root"] = data
-        where = {name: value for name, value in group.flat.items() if _is_setting(name)}
+    for group in _over_splits([_group(identity, members) for identity, members in together.items()]):
+        where = {name: value for name, value in group.flat.items() if is_setting(name)}
         by_setting[json.dumps(where, sort_keys=True, default=str)].append(group)
     labels = _setting_labels(list(by_setting.values()))
     labelled = [_labelled(label, groups) for label, groups in zip(labels, by_setting.values(), strict=True)]
     return sorted(labelled, key=lambda setting: setting.label)
 
 
-def flatten(options: dict[str, Any]) -> dict[str, Any]:
-    """Nested options by dotted name, without the seed and the runtime options, `regularizer.name` aside."""
-    flat: dict[str, Any] = {}
-    without = _no_difference()
-    for name, value in options.items():
-        if name in without:
+def _group(identity: str, trials: list[Trial]) -> Group:
+    group = Group(identity=identity, flat=flatten(trials[0].options), trials=trials)
+    if data := trials[0].data:  # the same files under another path are the same data
+        group.flat["dataset.root"] = data
+    return group
+
+
+def _over_splits(groups: list[Group]) -> list[Group]:
+    """Groups that differ only in their split, as one."""
+    split = {group.identity: group.trials[0].key[1] for group in groups}
+    if len(set(split.values())) < 2:
+        return groups
+    alike: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        alike[json.dumps(group.flat, sort_keys=True, default=str)].append(group)
+    merged = []
+    for same in alike.values():
+        if len({split[group.identity] for group in same}) < len(same):  # something else tells them apart
+            merged += same
             continue
-        inner = {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-        flat |= {path: v for path, v in inner.items() if path not in without}
-    # `null` means "the same rate in every pass"; spelled out, a sweep over two rates is a full matrix.
-    if "regularizer.second_dropout" in flat and flat["regularizer.second_dropout"] is None:
-        flat["regularizer.second_dropout"] = flat.get("regularizer.dropout")
-    return {printable(name): printable(v) if isinstance(v, str) else v for name, v in flat.items()}
-
-
-@lru_cache(maxsize=1)
-def _no_difference() -> frozenset[str]:
-    from rdrop_exp.config.options import Options
-    from rdrop_exp.config.schema import runtime_fields
-
-    names = {".".join(path) for path in runtime_fields(Options)}
-    return frozenset(names - {"regularizer.name"} | {"seed"})
-
-
-def _is_setting(name: str) -> bool:
-    return name.startswith(("model.", "dataset.")) and name not in AUGMENTATION
+        first = min(same, key=lambda group: split[group.identity])
+        first.trials = [trial for group in same for trial in group.trials]
+        merged.append(first)
+    return merged
 
 
 def varying(groups: list[Group]) -> list[str]:
@@ -110,7 +108,8 @@ def _labelled(label: str, groups: list[Group]) -> Setting:
         group.swept = {name: group.flat.get(name) for name in options[group.regularizer]}
         words = [f"{short[name]}={plain(value)}" for name, value in group.swept.items()]
         group.label = " ".join([group.regularizer, *words])
-    return Setting(label=label, groups=_unambiguous(groups), swept=swept)
+    splits = len({trial.key[1] for group in groups for trial in group.trials})
+    return Setting(label=label, groups=_unambiguous(groups), swept=swept, splits=splits)
 
 
 def _varied_options(same: list[Group]) -> list[str]:
@@ -141,23 +140,8 @@ def _setting_labels(by_setting: list[list[Group]]) -> list[str]:
         label = f"{printable(str(data or '?'))} · {printable(str(model or '?'))}"
         labels.append(label.replace("`", "'"))
     if len(set(labels)) < len(labels):
-        names = [n for n in varying(heads) if _is_setting(n) and n not in ("dataset.name", "model.name")]
-        short = short_names(set(names))
+        names = [n for n in varying(heads) if is_setting(n) and n not in ("dataset.name", "model.name")]
+        short = short_names(names)
         for i, head in enumerate(heads):
             labels[i] = " · ".join([labels[i], *(f"{short[n]}={plain(head.flat.get(n))}" for n in names)])
     return labels
-
-
-def short_names(names: set[str]) -> dict[str, str]:
-    """Each dotted name's last part, or the whole where two would be the same."""
-    ends = Counter(name.rsplit(".", 1)[-1] for name in names)
-    return {name: end if ends[end := name.rsplit(".", 1)[-1]] == 1 else name for name in names}
-
-
-def plain(value: Any) -> str:
-    """A value as one would type it: 0.1, true, null, [0.9, 0.95]."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, str):
-        return value.replace("`", "'") or "''"
-    return json.dumps(value, default=str)

@@ -8,11 +8,11 @@ from importlib.resources import files
 from typing import Any
 
 import rdrop_exp.report.figures as figures
+from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.commands import commands
 from rdrop_exp.report.comparison import Comparison, Report
 from rdrop_exp.report.conclusion import sentences, status_line
 from rdrop_exp.report.export import finite, records
-from rdrop_exp.report.groups import plain
 from rdrop_exp.report.table import as_markdown, duration
 from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status
