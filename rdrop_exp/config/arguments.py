@@ -24,7 +24,7 @@ NO_CHOICE = re.compile(r"null|true|false|[+-]?(inf|nan|[\d_]+(\.\d*)?(e[+-]?\d+)
 """Values that are no text, and so no choice of a group, or that only other options could resolve."""
 LONGEST_KEY = 200
 """Characters: a longer one is no file's name, where Hydra looks for groups."""
-OUTSIDE = ("experiment", "debug", "sweep", "hydra")
+OUTSIDE = ("experiment", "debug", "sweep", "scale", "hydra")
 """Groups and keys that are no options of a trial."""
 
 
@@ -35,6 +35,8 @@ def arrange(arguments: list[str]) -> list[str]:
     """
     flags, overrides = _flags_apart(arguments)
     keys = {override.partition("=")[0] for override in overrides}
+    if "scale" in keys and "sweep" not in keys:
+        raise OptionError("scale= chooses a scale of a named sweep: add sweep=NAME")
     if "sweep" in keys and not {"-m", "--multirun"} & set(flags):
         flags.append("-m")
     multirun = bool({"-m", "--multirun"} & set(flags))

@@ -1,36 +1,12 @@
-"""From named sweeps and the command line to combinations of overrides. Hydra's grammar, no composition yet.
-
-A named sweep is one YAML file, a union of grids:
-
-    title: What alpha costs and gains        # what the plan and the report call it
-    answers: Does the best alpha depend on the rate?
-    baseline: none                           # the group that the report compares with
-    name: alpha                              # the experiment, where it is not the file's name
-    overrides: {schedule.epochs: 5}          # of every grid that does not say otherwise
-    repeat: 3                                # seeds 0, 1, 2; or {seed: 3}, or {seed: [4, 7]}
-    grids:
-      - overrides: {regularizer: none}
-      - overrides:
-          regularizer: rdrop,rdrop_early     # text: Hydra's sweep syntax, a,b range() choice() glob()
-          regularizer.alpha: [0.1, 0.5]      # list: its values
-        together:                            # lists of equal length, whose values move together
-          - {regularizer.passes: [2, 4], optimizer.batch_size: [128, 64]}
-"""
+"""From named sweeps and the command line to combinations of overrides. Hydra's grammar, no composition yet."""
 
 import itertools
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from rdrop_exp.launch.errors import SweepError, suggestion
+from rdrop_exp.launch.errors import SweepError
 from rdrop_exp.launch.overrides import Combination, Factor, Reader, plain_key, value_of
-
-TEXTS = ("title", "answers", "baseline", "name")
-PARTS = ("overrides", "together", "repeat")
+from rdrop_exp.launch.sweep_file import PARTS, QUESTION, TEXTS, check, read_file
 
 Grid = list[Factor]
 
@@ -42,29 +18,25 @@ class Sweep:
     name: str = ""
     """Of the file."""
     texts: dict[str, Any] = field(default_factory=dict)
-    """Its title, answers, baseline and name, where given."""
+    """What it says about itself, as far as it does: title, baseline, seeds, expects, scale, ..."""
     grids: list[Grid] = field(default_factory=lambda: [[]])
 
 
-def read_sweep(reader: Reader, folder: str, name: str) -> Sweep:
-    """The sweep of that name; `SweepError` where there is none, or one that cannot be read."""
-    path = Path(folder) / f"{name}.yaml"
-    if not path.is_file():
-        raise SweepError(f"sweep={name} is not a sweep in {folder}{suggestion(name, names(folder))}")
-    content = load(path)
-    check_keys(content, (*TEXTS, *PARTS, "grids"), str(path))
+def read_sweep(reader: Reader, folder: str, name: str, scale: str | None = None) -> Sweep:
+    """The sweep of that name at a scale; `SweepError` where there is none, or one that cannot be read."""
+    content, where = read_file(folder, name, scale), f"{folder}/{name}.yaml"
     entries = content.get("grids") or [{}]
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SweepError(f"grids in {path} must be a list of mappings")
     for entry in entries:
-        check_keys(entry, PARTS, f"a grid of {path}")
-    texts = {key: content[key] for key in TEXTS if content.get(key) is not None}
-    return Sweep(name, texts, [read_grid(reader, content, entry, str(path)) for entry in entries])
+        check(entry, PARTS, f"a grid of {where}")
+    texts = {key: content[key] for key in (*TEXTS, *QUESTION, "scale") if content.get(key) is not None}
+    return Sweep(name, texts, [read_grid(reader, content, entry, where) for entry in entries])
 
 
 def read_grid(reader: Reader, common: dict[str, Any], entry: dict[str, Any], where: str) -> Grid:
     """One grid: the factors of its entry, then those of the file's top level for other keys."""
     grid: Grid = []
+    if not entry.get("repeat") and not common.get("repeat"):
+        common = {**common, "repeat": common.get("seeds")}
     for part in (entry, common):
         try:
             factors = read_factors(reader, part)
@@ -158,30 +130,3 @@ def shared_keys(grid: Grid) -> frozenset[str]:
         for key in factor.keys
         if "." in key and (group := key.partition(".")[0]) not in factor.keys and (factor.shared or group in several)
     )
-
-
-def names(folder: str) -> list[str]:
-    return sorted(path.stem for path in Path(folder).glob("*.yaml"))
-
-
-def listing(folder: str) -> str:
-    """The named sweeps of a folder, a line each: name and title."""
-    titles = {name: load(Path(folder) / f"{name}.yaml").get("title", "") for name in names(folder)}
-    width = max(map(len, titles), default=0)
-    return "\n".join(f"{name:{width}}  {title}".rstrip() for name, title in titles.items()) or f"no sweeps in {folder}"
-
-
-def load(path: Path) -> dict[str, Any]:
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
-        raise SweepError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise SweepError(f"{path} must hold a mapping with title and grids")
-    return {str(key): value for key, value in content.items()}
-
-
-def check_keys(mapping: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
-    for key in mapping:
-        if key not in allowed:
-            raise SweepError(f"{key} is not a key of {where}{suggestion(str(key), allowed)}")

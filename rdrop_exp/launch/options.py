@@ -96,6 +96,8 @@ class UnionConf:
 
     sweep: str | None = text(None)
     """Named sweep to run; null: the command line alone."""
+    scale: str | None = text(None)
+    """Scale of the named sweep, of those that its file has; null: the first."""
     folder: str = text("sweeps")
     """Folder of the named sweeps."""
     describe: str | None = text(None)
@@ -105,7 +107,8 @@ class UnionConf:
     over several choices of a group, a key given for all of them is ignored where it is not used; null: used everywhere.
     """
     check: str | None = text(None)
-    """module:function, called once all trials are described; a ValueError refuses the sweep. null: none."""
+    """module:function (what a named sweep says about itself, list of launch.PlannedTrial) -> sentences for the plan,
+    called once all trials are described; a ValueError refuses the sweep. null: none."""
     ignore: list[str] = field(default_factory=list, metadata=KEYS)
     """Without `describe`: keys that cannot change a trial's result."""
     seed_key: str = text("seed")

@@ -44,8 +44,8 @@ class Planner:
     def plan(self, combinations: list[Combination], title: str = "", optional: Collection[str] = ()) -> SweepPlan:
         """`optional`: keys that may be unknown to every choice of groups, and are ignored there."""
         varying = varying_keys([combination.texts for combination in combinations])
-        remaining, warnings = self.without_ignored(combinations, varying, optional)
-        plan, first = SweepPlan([], title, warnings=warnings), dict[str, str]()
+        remaining, notes = self.without_ignored(combinations, varying, optional)
+        plan, first = SweepPlan([], title, notes=notes), dict[str, str]()
         for groups, values in remaining:
             label = label_of((*groups, *values), varying)
             trial = self.trial(groups, values, label)

@@ -35,7 +35,7 @@ def offer_sweeps(folder: str) -> None:
     """Let Hydra's tab completion know the values of `sweep=`: it completes the choices of groups."""
     from hydra.core.config_store import ConfigStore
 
-    from rdrop_exp.launch.grids import names
+    from rdrop_exp.launch.sweep_file import names
 
     for name in names(folder):
         ConfigStore.instance().store(group="sweep", name=name, node={})
@@ -67,10 +67,11 @@ def missing_package(word: str) -> str:
 def arguments(argv: list[str]) -> list[str]:
     """The command line, rewritten for a multirun so that Hydra leaves to the sweeper what only the sweeper can do.
 
-    `sweep=NAME` becomes `hydra.sweeper.sweep=NAME`. Hydra applies a single value, unlike a list of them, to the default
-    choices of all groups at once and so refuses a key that only another choice has: `group.key=1` becomes
-    `group.key=choice(1)`. Without -m or --multirun nothing changes. `SweepError` for a launcher or sweeper that is not
-    installed.
+    `sweep=NAME` becomes `hydra.sweeper.sweep=NAME`, and `scale=NAME` beside it `hydra.sweeper.scale=NAME`; an
+    application with an option `scale` of its own is given `hydra.sweeper.sweep=NAME`. Hydra applies a single value,
+    unlike a list of them, to the default choices of all groups at once and so refuses a key that only another choice
+    has: `group.key=1` becomes `group.key=choice(1)`. Without -m or --multirun nothing changes. `SweepError` for a
+    launcher or sweeper that is not installed.
     """
     from rdrop_exp.launch.errors import SweepError
 
@@ -80,10 +81,11 @@ def arguments(argv: list[str]) -> list[str]:
     if not {"-m", "--multirun"} & set(argv):
         return list(argv)
     rewritten = []
+    chosen = ("sweep=", "scale=") if any(word.startswith("sweep=") for word in argv) else ()
     for word in argv:
-        if re.fullmatch(r"sweep=[\w-]+,.*", word):
-            raise SweepError(f"{word}: run one sweep at a time")
-        if word.startswith("sweep="):
+        if word.startswith(chosen):
+            if re.search(r"=[\w/-]+,", word):
+                raise SweepError(f"{word}: run one {word.partition('=')[0]} at a time")
             word = f"hydra.sweeper.{word}"
         elif match := re.fullmatch(r"((?!hydra\.)\w+(?:\.\w+)+)=(?!\w+\()(.+)", word, re.DOTALL):
             word = f"{match[1]}=choice({match[2]})"

@@ -34,7 +34,7 @@ def summary(plan: SweepPlan, workers: int, every: bool) -> str:
         if states[job.index] == TrialState.FINISHED:
             estimate.add(job.trial, read_result(job.trial.folder).get("seconds"))
     lines = [plan.title] if plan.title else []
-    lines += [f"{sizes(plan)}: {work_left(plan, states, estimate, workers)}", *plan.warnings]
+    lines += [f"{sizes(plan)}: {work_left(plan, states, estimate, workers)}", *plan.notes]
     lines += dict.fromkeys(job.trial.data for job in plan.jobs if job.trial.data)
     if plan.duplicates:
         removed = counted(len(plan.duplicates), "duplicate")

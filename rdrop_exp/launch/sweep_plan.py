@@ -1,6 +1,7 @@
 """What a sweep will run: its trials as planned, as jobs for a Hydra launcher, and all of them together."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class PlannedTrial:
     """What is compared; a named sweep's `baseline` begins with the method of one of its trials."""
     data: str = ""
     """What its data set holds; the plan says so once."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Its options as nested plain values, for `hydra.sweeper.check`."""
 
 
 @dataclass(slots=True)
@@ -47,5 +50,5 @@ class SweepPlan:
     title: str = ""
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     """Label of a combination, and of the equivalent one that runs."""
-    warnings: list[str] = field(default_factory=list)
-    """Sentences on overrides that were ignored for some combinations."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences on the whole plan, such as overrides that were ignored for some combinations."""

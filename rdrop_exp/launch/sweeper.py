@@ -1,7 +1,6 @@
 """The Hydra sweeper `union`: reads the sweep, plans it, and hands every trial in one batch to whichever launcher."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -14,7 +13,7 @@ from rdrop_exp.launch.hooks import load_hook
 from rdrop_exp.launch.options import UnionConf, checked
 
 if TYPE_CHECKING:
-    from rdrop_exp.launch.sweep_plan import SweepPlan
+    from rdrop_exp.launch.sweep_plan import PlannedTrial, SweepPlan
 
 
 class UnionSweeper(Sweeper):
@@ -41,9 +40,10 @@ class UnionSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan and launch; exits with code 1 after a list of what failed, `SweepError` for what cannot be planned."""
-        from rdrop_exp.launch.grids import listing
         from rdrop_exp.launch.output import say
+        from rdrop_exp.launch.record import write_sweep
         from rdrop_exp.launch.summary import summary
+        from rdrop_exp.launch.sweep_file import listing
 
         assert self.launcher is not None
         if self.options.sweep == "":
@@ -61,7 +61,7 @@ class UnionSweeper(Sweeper):
         return [results]
 
     def plan(self, arguments: list[str]) -> Any:
-        """The plan of these command line overrides, and the texts of the named sweep (title, baseline, ...)."""
+        """The plan of these command line overrides, and what the named sweep says (title, baseline, ...)."""
         from rdrop_exp.launch.compositions import Compositions
         from rdrop_exp.launch.grids import combinations, combine
         from rdrop_exp.launch.overrides import Reader
@@ -75,20 +75,22 @@ class UnionSweeper(Sweeper):
         describe = load_hook(o.describe, "hydra.sweeper.describe") if o.describe else None
         applies = load_hook(o.applies, "hydra.sweeper.applies") if o.applies else None
         planner = Planner(Compositions(loader, self.config, reader), describe, applies, o.ignore, o.seed_key)
-        title = f"{sweep.name}: {sweep.texts.get('title', '')}".rstrip(": ")
+        name = f"{sweep.name} ({sweep.texts['scale']})" if "scale" in sweep.texts else sweep.name
+        title = f"{name}: {sweep.texts.get('title', '')}".rstrip(": ")
         chosen = {key for factor in factors for key in factor.keys}
         optional = {key for grid in sweep.grids for f in grid for key in f.keys if key.partition(".")[0] in chosen}
         plan = planner.plan(combinations(combine(sweep, factors)), title, optional - chosen)
         accumulate_key = getattr(getattr(self.launcher, "options", None), "accumulate_key", None)
         known = planner.compositions.option_names() | chosen
         check_keys({"hydra.launcher.accumulate_key": [accumulate_key], "hydra.sweeper.ignore": o.ignore}, known)
-        self.check_plan()
-        plan.warnings += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
+        plan.notes += self.check_plan(sweep.texts, [job.trial for job in plan.jobs])
+        plan.notes += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
         return plan, {"sweep": sweep.name, "arguments": list(arguments), **sweep.texts} if sweep.name else {}
 
     def read(self, reader: Any, arguments: list[str]) -> tuple[Any, list[Any]]:
         """The named sweep, empty if there is none, and the factors of the command line, with the sweep's name."""
         from rdrop_exp.launch.compositions import dotted_keys
+        from rdrop_exp.launch.errors import SweepError
         from rdrop_exp.launch.grids import Sweep, read_sweep
 
         o = self.options
@@ -97,21 +99,24 @@ class UnionSweeper(Sweeper):
         chosen = {key for keys in factors for key in keys}
         known = {*dotted_keys(OmegaConf.to_container(self.config, resolve=False)), *chosen, UnionConf().seed_key}
         check_keys({"hydra.sweeper.seed_key": [o.seed_key], "hydra.sweeper.name_key": [o.name_key]}, known)
-        sweep = read_sweep(reader, o.folder, o.sweep) if o.sweep is not None else Sweep()
+        if o.sweep is None and o.scale is not None:
+            raise SweepError(f"hydra.sweeper.scale={o.scale} needs a named sweep: add sweep=NAME")
+        sweep = read_sweep(reader, o.folder, o.sweep, o.scale) if o.sweep is not None else Sweep()
         key = o.name_key or ("name" if "name" in sweep.texts else None)
         if sweep.name and key and (key,) not in factors:
             factors[(key,)] = reader.values(key, [sweep.texts.get("name", sweep.name)])
         return sweep, list(factors.values())
 
-    def check_plan(self) -> None:
-        """`SweepError` for what the application refuses now that all trials are described."""
+    def check_plan(self, texts: dict[str, Any], trials: "list[PlannedTrial]") -> list[str]:
+        """What the application says about all trials, now that they are described; `SweepError` if it refuses them."""
         from rdrop_exp.launch.errors import SweepError
 
-        if self.options.check:
-            try:
-                load_hook(self.options.check, "hydra.sweeper.check")()
-            except ValueError as error:
-                raise SweepError(str(error)) from error
+        if not self.options.check:
+            return []
+        try:
+            return list(load_hook(self.options.check, "hydra.sweeper.check")(texts, trials) or [])
+        except ValueError as error:
+            raise SweepError(str(error)) from error
 
 
 def check_keys(options: dict[str, Sequence[str | None]], known: set[str]) -> None:
@@ -130,18 +135,6 @@ def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:
     if not baseline or {baseline, baseline.split()[0]} & methods:
         return []
     return [f"Warning: the sweep's baseline {baseline} is not among these trials"]
-
-
-def write_sweep(plan: "SweepPlan", content: dict[str, str]) -> None:
-    """Leave what the sweep asks and compares beside its trials, as sweep.yaml, for reports."""
-    from rdrop_exp.launch.output import say
-
-    for folder in {Path(job.trial.folder).parent for job in plan.jobs} if content else ():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(OmegaConf.create(content), folder / "sweep.yaml")
-        except OSError as error:  # the trials say whether they can run all the same
-            say(f"Warning: {folder / 'sweep.yaml'} could not be written: {error.strerror}")
 
 
 def report_failures(results: Sequence[JobReturn], labels: list[str]) -> None:

@@ -3,7 +3,7 @@
 import functools
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -37,6 +37,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         method=o.regularizer.name,
         data="" if o.dataset.name == "digits" else data.summary,
         notes=[*([changed] if changed else []), *(f"{name} has no effect" for name in spec.unused)],
+        options=asdict(o),
     )
 
 
@@ -46,9 +47,13 @@ def applies(cfg: DictConfig, key: str) -> bool:
     return key not in [f"regularizer.{rate}" for rate in rates] or bool(OmegaConf.select(cfg, key))
 
 
-def check_plan() -> None:
-    """`OptionError` for what timm or torch would refuse in any of the trials that were described."""
+def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
+    """Sentences for the plan; `OptionError` for what timm or torch would refuse in any of the described trials.
+
+    `texts` is what a named sweep says about itself: title, baseline, seeds, smallest, spread, expects, scale.
+    """
     refusals.answers()
+    return []
 
 
 @functools.cache

@@ -4,8 +4,9 @@ import pytest
 
 from rdrop_exp import launch
 from rdrop_exp.launch.errors import SweepError
-from rdrop_exp.launch.grids import Sweep, combinations, combine, listing, read_sweep
+from rdrop_exp.launch.grids import Sweep, combinations, combine, read_sweep
 from rdrop_exp.launch.overrides import Reader, in_grammar
+from rdrop_exp.launch.sweep_file import listing
 
 
 class Groups:
@@ -174,12 +175,24 @@ def test_values_that_exist_but_never_together_are_refused(reader, write):
         ("titel: x", "titel is not a key of .*demo.yaml; did you mean title"),
         ("grids: [{overides: {a: 1}}]", "overides is not a key of a grid of .*; did you mean overrides"),
         ("grids: {a: 1}", "must be a list of mappings"),
-        ("grids: [{overrides: [a]}]", "overrides must be a mapping"),
+        ("grids: [{overrides: [a]}]", "overrides: .* must be a mapping"),
         ("grids: [{together: [{a: [1, 2], b: [1]}]}]", "a has 2, b has 1"),
         ("grids: [{overrides: {a: 1}, together: [{a: [1, 2], b: [1, 2]}]}]", "sets a twice"),
         ("grids: [{overrides: {a: []}}]", "a=.. has no values"),
         ("- a", "must hold a mapping"),
         ("a: [", "cannot be read"),
+        ("seeds: 1", "seeds: 1 in .*demo.yaml must be a whole number from 2"),
+        ("seeds: true", "seeds: True in .* must be a whole number"),
+        ("seeds: 2.5", "seeds: 2.5 in .* must be a whole number"),
+        ("smallest: 0", "smallest: 0 in .* must be a number above 0"),
+        ("smallest: .nan", "smallest: nan in .* must be a number"),
+        ("spread: wide", "spread: wide in .* must be a number above 0"),
+        ("expects: {better: a}", "expects: .* in .* must be a list of mappings"),
+        ("expects: [a is better]", "expects: .*a is better.* must be a list of mappings"),
+        ("scales: [cpu]", "scales: .*cpu.* must be a mapping"),
+        ("scales: {cpu: {seed: 3}}", "seed is not a key of scale cpu of .*; did you mean seeds"),
+        ("scales: {cpu: {}, gpu: {seeds: a}}", "seeds: a in scale gpu of .* must be a whole number"),
+        ("scales: {cpu: {scales: {}}}", "scales is not a key of scale cpu"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(reader, write, text, reason):
@@ -194,6 +207,99 @@ def test_an_unknown_sweep_names_the_nearest_and_the_listing_all(reader, write):
     with pytest.raises(SweepError, match=r"sweep=alpa is not a sweep in .*; did you mean alpha"):
         read_sweep(reader, folder, "alpa")
     assert listing(folder) == "alpha   What alpha gains\ncutoff"
+
+
+def test_sweeps_of_a_sub_folder_are_listed_and_read_but_not_those_of_wandb(reader, write, tmp_path):
+    for folder in ("claims", "wandb"):
+        (tmp_path / folder).mkdir()
+        write("title: How strong?\ngrids: [{overrides: {a: 1}}]", f"{folder}/alpha")
+    folder = write("{}", "demo")
+    assert listing(folder) == "claims/alpha  How strong?\ndemo"
+    assert expand(reader, sweep=read_sweep(reader, folder, "claims/alpha")) == ["a=1"]
+    for name, nearest in (("alpha", "claims/alpha"), ("claims/alfa", "claims/alpha"), ("wandb/alpha", "claims/alpha")):
+        with pytest.raises(SweepError, match=f"sweep={name} is not a sweep in .*; did you mean {nearest}"):
+            read_sweep(reader, folder, name)
+
+
+QUESTION = """
+title: T
+seeds: 3
+smallest: 0.5
+spread: 1
+expects:
+  - {claim: a pays, better: drop, than: none, on: test/accuracy}
+grids:
+  - overrides: {reg: none}
+  - overrides: {reg: drop}
+    repeat: 2
+"""
+
+
+def test_what_a_sweep_states_beforehand_is_kept_and_its_seeds_are_those_of_grids_without_any(reader, write):
+    sweep = read_sweep(reader, write(QUESTION), "demo")
+    line = {"claim": "a pays", "better": "drop", "than": "none", "on": "test/accuracy"}
+    assert sweep.texts == {"title": "T", "seeds": 3, "smallest": 0.5, "spread": 1, "expects": [line]}
+    none, drop = [f"reg=none seed={seed}" for seed in range(3)], [f"reg=drop seed={seed}" for seed in range(2)]
+    assert expand(reader, sweep=sweep) == none + drop
+    assert expand(reader, "seed=1", sweep=sweep) == ["reg=none seed=1", "reg=drop seed=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("seeds: 4\nrepeat: 2", [0, 1]),
+        ("seeds: 2\ngrids: [{overrides: {seed: [7, 8]}}]", [7, 8]),
+        ("seeds: 2\noverrides: {seed: 9}", [9]),
+        ("seeds: null\nrepeat: 1", [0]),
+    ],
+)
+def test_seeds_given_otherwise_are_those(reader, write, text, seeds):
+    sweep = read_sweep(reader, write(text), "demo")
+    assert expand(reader, sweep=sweep) == [f"seed={seed}" for seed in seeds]
+
+
+SCALES = """
+title: T
+seeds: 2
+overrides: {a: 1, b: 2}
+grids: [{overrides: {c: 3}}]
+scales:
+  cpu:
+  gpu: {title: Large, seeds: 3, overrides: {b: 5, d: 6}}
+  none: {seeds: null, grids: [{overrides: {c: [4, 5]}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("scale", "texts", "expanded"),
+    [
+        (None, {"title": "T", "seeds": 2, "scale": "cpu"}, [f"c=3 a=1 b=2 seed={seed}" for seed in range(2)]),
+        ("cpu", {"title": "T", "seeds": 2, "scale": "cpu"}, [f"c=3 a=1 b=2 seed={seed}" for seed in range(2)]),
+        ("gpu", {"title": "Large", "seeds": 3, "scale": "gpu"}, [f"c=3 a=1 b=5 d=6 seed={seed}" for seed in range(3)]),
+        ("none", {"title": "T", "scale": "none"}, ["c=4 a=1 b=2", "c=5 a=1 b=2"]),
+    ],
+)
+def test_a_scale_replaces_keys_and_merges_overrides(reader, write, scale, texts, expanded):
+    sweep = read_sweep(reader, write(SCALES), "demo", scale)
+    assert sweep.texts == texts
+    assert expand(reader, sweep=sweep) == expanded
+
+
+def test_a_scale_that_the_file_does_not_have_names_the_nearest(reader, write):
+    folder = write(SCALES)
+    write("seeds: 2", "plain")
+    with pytest.raises(SweepError, match=r"scale=gpuu is not a scale of sweep=demo; did you mean gpu\?"):
+        read_sweep(reader, folder, "demo", "gpuu")
+    with pytest.raises(SweepError, match=r"scale= is not a scale of sweep=demo; the choices are cpu, gpu, none"):
+        read_sweep(reader, folder, "demo", "")
+    with pytest.raises(SweepError, match=r"scale=gpu .*plain.yaml has no scales"):
+        read_sweep(reader, folder, "plain", "gpu")
+
+
+def test_a_scale_is_rewritten_only_beside_a_named_sweep():
+    words = ["app", "-m", "scale=gpu", "sweep=claims/alpha"]
+    assert launch.arguments(words) == ["app", "-m", "hydra.sweeper.scale=gpu", "hydra.sweeper.sweep=claims/alpha"]
+    assert launch.arguments(["app", "-m", "scale=2,3"]) == ["app", "-m", "scale=2,3"]
 
 
 @pytest.mark.parametrize(

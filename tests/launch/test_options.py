@@ -104,5 +104,6 @@ def test_a_launcher_of_a_package_that_is_missing_says_what_to_install(word, pack
 
 
 def test_two_sweeps_at_once_are_refused():
-    with pytest.raises(SweepError, match="sweep=a,b"):
-        launch.arguments(["app", "-m", "sweep=a,b"])
+    for words in (["sweep=a,b"], ["sweep=x/a,x/b"], ["sweep=a", "scale=cpu,gpu"]):
+        with pytest.raises(SweepError, match=words[-1]):
+            launch.arguments(["app", "-m", *words])

@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from omegaconf import OmegaConf
 
-from rdrop_exp.launch import PlannedTrial
+from rdrop_exp.launch import PlannedTrial, record
 from rdrop_exp.launch.eta import Estimate, duration
 from rdrop_exp.launch.hooks import load_hook
 from rdrop_exp.launch.planner import varying_keys
@@ -196,7 +195,9 @@ def test_one_bad_combination_refuses_the_whole_sweep_by_name(hooked):
 def test_the_application_can_refuse_all_trials_at_the_end_of_the_plan(tmp_path):
     hook = f"check_{tmp_path.name}"
     app = App(tmp_path, BODY, sweeper={"check": f"{hook}:check"})
-    (tmp_path / f"{hook}.py").write_text("def check():\n    raise ValueError('x=2 is more than this machine has')\n")
+    (tmp_path / f"{hook}.py").write_text(
+        "def check(texts, trials):\n    raise ValueError('x=2 is more than this machine has')\n"
+    )
     done = app.run("x=1,2")
     assert done.code == 1
     assert done.err.startswith("x=2 is more than this machine has")
@@ -277,8 +278,10 @@ def test_planning_composes_what_hydra_composes(tmp_path):
 def test_what_the_sweep_asks_is_kept_beside_its_trials(app):
     app.sweep("demo", "title: T\nanswers: A\nbaseline: x=1\ngrids: [{overrides: {x: 1}}]")
     assert app.run("hydra.sweeper.sweep=demo", "x=1").code == 0
-    kept = OmegaConf.load(app.folder / "out" / "sweep.yaml")
+    kept = record.read(app.folder / "out" / "sweep.yaml")
+    planned = kept.pop("planned")
     assert kept == {"sweep": "demo", "arguments": ["x=1"], "title": "T", "answers": "A", "baseline": "x=1"}
+    assert list(planned.values()) == [1]
 
 
 def test_estimates_come_from_the_group_or_from_the_work():
