@@ -83,7 +83,8 @@ class UnionSweeper(Sweeper):
         accumulate_key = getattr(getattr(self.launcher, "options", None), "accumulate_key", None)
         known = planner.compositions.option_names() | chosen
         check_keys({"hydra.launcher.accumulate_key": [accumulate_key], "hydra.sweeper.ignore": o.ignore}, known)
-        plan.notes += self.check_plan(sweep.texts, [job.trial for job in plan.jobs])
+        texts = {**sweep.texts, "arguments": list(arguments)}
+        plan.notes += self.check_plan(texts, [job.trial for job in plan.jobs])
         plan.notes += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
         return plan, {"sweep": sweep.name, "arguments": list(arguments), **sweep.texts} if sweep.name else {}
 

@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.questions.measure import lower_is_better, scale_of
 from rdrop_exp.report.trial import Status, Trial
-
-_LOWER_IS_BETTER = ("loss", "entropy", "error", "perplexity", "nll", "mse", "mae", "rmse", "brier", "ece", "divergence")
-_SHARES = ("accuracy", "top", "precision", "recall", "f1", "error")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +34,12 @@ def choose_metric(trials: Iterable[Trial], wanted: str = "") -> Metric:
         if measured and name not in measured:
             raise OptionError(f"--metric={wanted} was not measured by any trial{nearest(name, measured)}")
     else:
-        preferred = ["accuracy", *(n for n in measured if not n.startswith(_LOWER_IS_BETTER)), *measured]
+        preferred = ["accuracy", *(n for n in measured if not lower_is_better(n)), *measured]
         name = next((n for n in preferred if n in measured), "accuracy")
     return Metric(
         name=name,
-        higher_is_better=not any(word in name for word in _LOWER_IS_BETTER),
-        scale=100.0 if name.startswith(_SHARES) else 1.0,
+        higher_is_better=not lower_is_better(name),
+        scale=scale_of(name),
     )
 
 

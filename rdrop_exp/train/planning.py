@@ -12,6 +12,7 @@ from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.launch import PlannedTrial
+from rdrop_exp.questions import planning as questions
 from rdrop_exp.runs.folder import place_trial
 from rdrop_exp.train import refusals
 
@@ -50,10 +51,11 @@ def applies(cfg: DictConfig, key: str) -> bool:
 def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
     """Sentences for the plan; `OptionError` for what timm or torch would refuse in any of the described trials.
 
-    `texts` is what a named sweep says about itself: title, baseline, seeds, smallest, spread, expects, scale.
+    Also for what the sweep expects of groups that it does not have. `texts` is what a named sweep says about itself
+    (title, baseline, seeds, smallest, spread, expects, scale), with the overrides of the command line as `arguments`.
     """
     refusals.answers()
-    return []
+    return questions.check(texts, trials)
 
 
 @functools.cache
