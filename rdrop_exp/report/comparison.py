@@ -7,8 +7,9 @@ from enum import StrEnum
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.metric import Metric
 from rdrop_exp.report.sweep import Sweep
-from rdrop_exp.report.trial import Status, Trial
+from rdrop_exp.report.trial import Key, Status, Trial
 from rdrop_exp.statistics.paired import mean_sd
+from rdrop_exp.statistics.power import POWER
 
 
 class Verdict(StrEnum):
@@ -16,6 +17,8 @@ class Verdict(StrEnum):
 
     BETTER = "better"
     WORSE = "worse"
+    IRRELEVANT = "no relevant difference"
+    """Smaller than the smallest difference worth having (`smallest`)."""
     INCONCLUSIVE = "inconclusive"
     IDENTICAL = "identical"
     """The same difference in every seed: without spread there is no test."""
@@ -25,9 +28,9 @@ class Verdict(StrEnum):
 
 @dataclass(kw_only=True, slots=True)
 class Summary:
-    """A measure over a group's seeds: value by seed, mean, sample standard deviation (None for one seed)."""
+    """A measure over a group's seeds: value by seed and split, mean, sample standard deviation (None for one value)."""
 
-    values: dict[int, float]
+    values: dict[Key, float]
     mean: float | None = None
     sd: float | None = None
 
@@ -47,17 +50,50 @@ def same_mean(one: Summary, other: Summary) -> bool:
 class Difference:
     """Group minus baseline on the seeds that both have."""
 
-    seeds: list[int]
+    values: dict[Key, float]
     mean: float | None = None
     sd: float | None = None
     interval: tuple[float, float] | None = None
+    """95 %, simultaneous with all other differences of its family, for new seeds on this test set."""
     p: float | None = None
-    p_holm: float | None = None
+    """Of the t test, not adjusted."""
+    p_adjusted: float | None = None
+    """Below 0.05 exactly where `interval` excludes zero."""
     p_sign_flip: float | None = None
     interval_sign_flip: tuple[float, float] | None = None
     effect: float | None = None
+    p_better: tuple[float, float, float] | None = None
+    """Chance that the group is better on a new seed, with its 95 % interval; from 10 seeds on."""
+    interval_items: tuple[float, float] | None = None
+    """Like `interval`, for new seeds and new test items."""
+    planned: int | None = None
+    """Number of shared seeds that was planned; None if unknown: then the present number counts as planned."""
     more_seeds: int | None = None
+    """Further seeds for the wanted power at this effect; with a plan that is used up, fresh seeds (`fresh`)."""
     verdict: Verdict = Verdict.NO_SHARED_SEED
+
+    def __post_init__(self) -> None:
+        if self.values:
+            self.mean, self.sd = mean_sd(list(self.values.values()))
+
+    @property
+    def seeds(self) -> list[Key]:
+        return list(self.values)
+
+    @property
+    def interim(self) -> bool:
+        """Before the planned number of seeds."""
+        return self.planned is not None and len(self.values) < self.planned
+
+    @property
+    def beyond(self) -> bool:
+        """Past the planned number of seeds."""
+        return self.planned is not None and len(self.values) > self.planned
+
+    @property
+    def fresh(self) -> bool:
+        """Whether `more_seeds` are fresh ones: seeds added to these would count as beyond the plan."""
+        return self.planned is not None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -93,6 +129,8 @@ class Comparison:
     baseline: Row
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    power: float = POWER
+    """For which the differences' `more_seeds` are."""
 
     @property
     def ranked(self) -> list[Row]:
@@ -104,6 +142,19 @@ class Comparison:
     def best(self) -> Row | None:
         """First of the ranked groups: the baseline, if it is tied for best."""
         return next(iter(self.ranked), None)
+
+    @property
+    def headline(self) -> Row | None:
+        """What the conclusion begins with: the best group if it differs from the baseline, or one that does."""
+        differs = [row for row in self.rows if self.differs(row)]
+        better = [row for row in differs if row.difference and row.difference.verdict is Verdict.BETTER]
+        best = self.best
+        return best if best is None or self.differs(best) else next(iter([*better, *differs, best]))
+
+    @staticmethod
+    def differs(row: Row) -> bool:
+        """Whether the row's interval excludes zero."""
+        return row.difference is not None and row.difference.verdict in (Verdict.BETTER, Verdict.WORSE)
 
     @property
     def tied(self) -> list[Row]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from rdrop_exp.questions.flat import plain
-from rdrop_exp.report.comparison import Comparison, Report, Row
+from rdrop_exp.report.comparison import Comparison, Report, Row, Summary
 from rdrop_exp.report.conclusion import conclusions
 from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status
@@ -35,7 +35,7 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "difference_sd": difference.sd if difference else None,
         "paired_seeds": len(difference.seeds) if difference else None,
         "p": difference.p if difference else None,
-        "p_holm": difference.p_holm if difference else None,
+        "p_adjusted": difference.p_adjusted if difference else None,
         "p_sign_flip": difference.p_sign_flip if difference else None,
         "sign_flip_low": flip[0],
         "sign_flip_high": flip[1],
@@ -51,6 +51,10 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
         **{str(status): len(row.group.having(status)) for status in statuses},
         "identity": row.group.identity,
     }
+
+
+def by_seed(summary: Summary, comparison: Comparison) -> dict[str, float]:
+    return {comparison.setting.seed_name(key): value for key, value in summary.values.items()}
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
@@ -88,7 +92,7 @@ def as_json(report: Report) -> str:
             "notes": c.notes,
             "warnings": c.warnings,
             "groups": [
-                record(row, c) | {"options": row.group.swept, "val": row.val.values, "test": row.test.values}
+                record(row, c) | {"options": row.group.swept, "val": by_seed(row.val, c), "test": by_seed(row.test, c)}
                 for row in c.rows
             ],
         }

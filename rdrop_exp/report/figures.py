@@ -69,7 +69,7 @@ def trends(comparison: Comparison) -> list[dict[str, Any]]:
 
 def _point(value: Any, row: Row, measure: str) -> dict[str, Any]:
     summary: Summary = getattr(row, measure)
-    values = [summary.values[seed] for seed in sorted(summary.values)]
+    values = [summary.values[key] for key in sorted(summary.values)]
     low, high = t_interval(values) or (None, None)
     return {"x": plain(value), "group": row.label, "mean": summary.mean, "low": low, "high": high, "seeds": values}
 

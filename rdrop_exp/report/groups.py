@@ -1,5 +1,4 @@
-"""Groups of trials that differ only by seed or split, named by the options in which the groups of a comparison differ.
-"""
+"""Groups of trials that differ only by seed or split, named by the options in which groups of a comparison differ."""
 
 import json
 from collections import Counter, defaultdict

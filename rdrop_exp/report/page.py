@@ -87,7 +87,7 @@ def _comparison(comparison: Comparison, report: Report) -> dict[str, Any]:
             short: plain(row.group.swept[n]) for n, short in comparison.setting.swept.items() if n in row.group.swept
         }
         took = duration(row.training_seconds.mean) if row.training_seconds.mean is not None else ""
-        runs = [(trial.seed, trial.wandb) for trial in row.group.trials if trial.wandb]
+        runs = [(comparison.setting.seed_name(trial.key), trial.wandb) for trial in row.group.trials if trial.wandb]
         shown = {"index": index, "options": swept, "ranked": id(row) in ranked, "tied": id(row) in tied}
         rows.append(values | shown | {"time": took, "wandb": runs})
     heat, left_out = figures.pairs(comparison)

@@ -1,11 +1,12 @@
 """The description of a named sweep in sweep.yaml, which the sweeper writes next to its trials:
 
-sweep, title, answers, baseline and name as in the sweep's file, and `arguments`, the overrides of the command line.
+sweep, title, answers, baseline, name, seeds, smallest, spread and expects as in the sweep's file; `arguments`, the
+overrides of the command line; and `planned`, the number of seeds of each group when it was first launched.
 """
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rdrop_exp.runs.folder import read_yaml
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sweep:
-    """Texts of a sweep, empty if missing; `command` reproduces it."""
+    """What a sweep.yaml holds, empty if missing; `command` reproduces the sweep."""
 
     folder: Path
     title: str = ""
@@ -23,6 +24,15 @@ class Sweep:
     baseline: str = ""
     """Label or regularizer of a group."""
     command: str = ""
+    seeds: int | None = None
+    """Planned for every group; `planned` has those of single groups, by identity."""
+    planned: dict[str, int] = field(default_factory=dict)
+    smallest: float | None = None
+    """The smallest difference worth having, in the unit of the report."""
+    spread: float | None = None
+    """A standard deviation of paired differences that is known beforehand, in the same unit."""
+    expects: list[Any] = field(default_factory=list)
+    """What it expects, as in the file: see `rdrop_exp.questions`."""
 
 
 def read_sweeps(folders: Iterable[Path]) -> list[Sweep]:
@@ -51,7 +61,25 @@ def _read(folder: Path) -> Sweep | None:
         question=texts.get("answers", ""),
         baseline=texts.get("baseline", "").removeprefix("regularizer="),
         command=shlex.join(["rdrop-exp", "-m", f"sweep={name}", *arguments]) if name else "",
+        seeds=_seeds(content.get("seeds")),
+        planned=_planned(content.get("planned")),
+        smallest=_positive(content.get("smallest")),
+        spread=_positive(content.get("spread")),
+        expects=_list(content.get("expects")),
     )
+
+
+def _planned(value: Any) -> dict[str, int]:
+    given = value.items() if isinstance(value, dict) else ()
+    return {str(group): seeds for group, number in given if (seeds := _seeds(number))}
+
+
+def _seeds(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _positive(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
 def _list(value: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rdrop_exp.report.comparison import Comparison, Report, Row, Summary, Verdict
+from rdrop_exp.report.comparison import Comparison, Difference, Report, Row, Summary, Verdict
 from rdrop_exp.report.conclusion import conclusions, status_line
 from rdrop_exp.report.metric import Metric, interval, number, signed
 from rdrop_exp.report.text import printable
@@ -30,14 +30,9 @@ def cells(row: Row, comparison: Comparison) -> tuple[str, ...]:
     if difference and difference.mean is not None:
         change = signed(difference.mean, metric).removesuffix(metric.unit)
         change += " [{}, {}]".format(*interval(difference.interval, metric)) if difference.interval else ""
-        p = "" if difference.p_holm is None else "<0.001" if difference.p_holm < 0.001 else f"{difference.p_holm:.3f}"
+        p = _p_value(difference.p_adjusted)
     if difference and row.val.mean is not None:
-        more = (
-            f" (+{difference.more_seeds} seed{'s' if difference.more_seeds > 1 else ''})"
-            if difference.more_seeds
-            else ""
-        )
-        verdict = f"{difference.verdict}{more}"
+        verdict = f"{difference.verdict}{_outlook(difference)}"
     relative = "" if row.relative_cost is None else f" (×{row.relative_cost:.2f})"
     return (
         str(row.rank) if row.val.mean is not None else "",
@@ -53,6 +48,20 @@ def cells(row: Row, comparison: Comparison) -> tuple[str, ...]:
         "" if row.training_seconds.mean is None else duration(row.training_seconds.mean) + relative,
         "" if row.speed.mean is None else f"{row.speed.mean:,.0f}",
     )
+
+
+def _outlook(difference: Difference) -> str:
+    """`, interim (5/8)`; ` (+12 seeds)`, or ` (12 fresh seeds)` where the plan is used up."""
+    if difference.interim:
+        return f", interim ({len(difference.values)}/{difference.planned})"
+    if not difference.more_seeds:
+        return ""
+    seeds = f"seed{'s' if difference.more_seeds > 1 else ''}"
+    return f" ({difference.more_seeds} fresh {seeds})" if difference.fresh else f" (+{difference.more_seeds} {seeds})"
+
+
+def _p_value(p: float | None) -> str:
+    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def spread(summary: Summary, metric: Metric) -> str:
@@ -95,7 +104,7 @@ def _caption(comparison: Comparison) -> str:
     unit = " in %" if metric.scale == 100 else ""
     return (
         f"**{comparison.setting.label}**: {metric.name}{unit}, mean ± standard deviation over seeds; difference from"
-        f" `{comparison.baseline.label}` on {comparison.measure}, paired by seed, t interval, p by Holm."
+        f" `{comparison.baseline.label}` on {comparison.measure}, paired by seed, with simultaneous 95 % intervals."
     )
 
 
@@ -150,7 +159,7 @@ def _table(comparison: Comparison, top: int, narrow: bool) -> "Table":
         if top and place > top and row is not comparison.baseline:
             continue
         texts = [Text(cell) for cell in cells(row, comparison)[:shown]]
-        verdict = texts[7].plain.partition(" (")[0]
-        texts[7] = Text(verdict if narrow else texts[7].plain, colours.get(verdict, "dim"))
+        verdict = row.difference.verdict if row.difference else texts[7].plain
+        texts[7] = Text(texts[7].plain.partition(" (")[0] if narrow else texts[7].plain, colours.get(verdict, "dim"))
         table.add_row(*texts, style="bold" if row.rank == 1 else None)
     return table

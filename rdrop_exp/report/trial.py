@@ -28,6 +28,10 @@ TRIAL_NAME = re.compile(r"-[0-9a-f]{10}$")
 _GROUPS = ("model", "peer", "dataset", "regularizer", "schedule", "optimizer", "logger")
 
 
+Key = tuple[int, int]
+"""What two trials must share to be paired: `seed` and `dataset.split_seed`."""
+
+
 class Status(StrEnum):
     """In order of preference between copies of a trial."""
 
@@ -70,8 +74,11 @@ class Trial:
 
     @property
     def seed(self) -> int:
-        seed = self.options.get("seed", 0)
-        return seed if isinstance(seed, int) else 0
+        return _whole(self.options.get("seed"))
+
+    @property
+    def key(self) -> Key:
+        return self.seed, _whole((self.options.get("dataset") or {}).get("split_seed"))
 
 
 def fingerprint_of(about: dict[str, Any]) -> str:
@@ -228,6 +235,10 @@ def _is_locked(folder: str) -> bool | None:
 def _address(value: Any) -> str:
     """The value if it is a web address, else empty: `javascript:` must not become a link."""
     return value if isinstance(value, str) and re.fullmatch(r"https?://[!-~]+", value) else ""
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _number(value: Any) -> float | None:

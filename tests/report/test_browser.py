@@ -49,11 +49,11 @@ def test_sorting_by_click(browser: Chromium, page: str) -> None:
     browser.evaluate(click.format("test_mean"))
     assert sort_state(browser, "test_mean") == "ascending"
     assert browser.evaluate(GROUPS) == ranked[::-1]
-    browser.evaluate(click.format("p_holm"))
+    browser.evaluate(click.format("p_adjusted"))
     assert browser.evaluate(GROUPS)[-1] == "none"  # what has no value goes last, whichever way
-    browser.evaluate(click.format("p_holm"))
+    browser.evaluate(click.format("p_adjusted"))
     assert browser.evaluate(GROUPS)[-1] == "none"
-    assert browser.evaluate("location.hash") == "#sort=p_holm%2C-1"
+    assert browser.evaluate("location.hash") == "#sort=p_adjusted%2C-1"
     assert browser.errors == []
 
 

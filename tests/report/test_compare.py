@@ -9,6 +9,7 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.compare import make_report
 from rdrop_exp.report.comparison import Report, Verdict
 from rdrop_exp.report.conclusion import conclusion, conclusions, sentences, status_line
+from rdrop_exp.statistics.power import seeds_needed
 from tests.report.trials import EARLY, NONE, RDROP, labels, only, write, write_trial
 
 
@@ -24,12 +25,13 @@ def test_the_example_by_hand(example: Path) -> None:
     assert one is not None
     assert two is not None
     assert [one.mean, one.sd] == pytest.approx([0.9667, 0.2082], abs=1e-4)
-    assert one.interval == pytest.approx((0.4495, 1.4838), abs=1e-4)  # 0.9667 ∓ 4.3027 · 0.2082 / √3
+    # Two independent comparisons at 4.5 %: each at 1 − √0.955 = 0.022764, where t of two degrees is 6.5148.
+    assert one.interval == pytest.approx((0.1837, 1.7497), abs=1e-4)  # 0.9667 ∓ 6.5148 · 0.2082 / √3
     assert one.p == pytest.approx(0.01510, abs=1e-5)  # two degrees: 1 − t / √(2 + t²), t = 8.043
-    assert [two.p, two.p_holm] == pytest.approx([0.52860, 0.52860], abs=1e-5)
-    assert one.p_holm == pytest.approx(2 * 0.01510, abs=2e-5)
+    assert one.p_adjusted == pytest.approx(0.01511 * 0.05 / 0.022764, abs=2e-5)
+    assert [two.p, two.p_adjusted] == pytest.approx([0.52860, 1.0], abs=1e-5)
     assert (one.verdict, two.verdict) == (Verdict.BETTER, Verdict.INCONCLUSIVE)
-    assert two.more_seeds == 20  # t₂₂ · 0.15275 / √23 = 0.0661 < 0.0667 ≤ t₂₁ · 0.15275 / √22
+    assert two.more_seeds == seeds_needed(0.0667, 0.15275, level=0.022764) - 3
     assert one.p_sign_flip == 0.25
     assert one.interval_sign_flip is None
 
@@ -37,9 +39,10 @@ def test_the_example_by_hand(example: Path) -> None:
 def test_the_conclusion_of_the_example(example: Path) -> None:
     first, second = sentences(only(example))
     assert re.fullmatch(
-        r"`rdrop` .*better.* `none` \(test \+0\.97 points, .* 0\.45 to 1\.48, 3 paired seeds\)\.", first
+        r"`rdrop` .*better.* `none` \(test \+0\.97 points, .* 0\.18 to 1\.75, 3 paired seeds\)\.", first
     )
-    assert re.fullmatch(r".*nconclusive: `early_dropout` \(.*\b20 more seeds.*\)\.", second)
+    assert re.search(r"among 3 groups .*--confirm", second)
+    assert re.search(r"nconclusive: `early_dropout` \(.*\b52 more seeds.* 80 % power\)\.", second)
 
 
 def test_selection_is_on_validation_alone(tmp_path: Path) -> None:
@@ -65,7 +68,7 @@ def test_lower_is_better_for_a_loss(example: Path) -> None:
     assert difference is not None
     assert difference.mean == pytest.approx(-0.009667, abs=1e-6)  # not in points
     assert difference.verdict is Verdict.BETTER
-    assert "−0.0097, 95 % CI −0.0148 to −0.0045" in conclusion(comparison)
+    assert "−0.0097, 95 % CI −0.0175 to −0.0018" in conclusion(comparison)
     assert comparison.rows[0].gap.mean == pytest.approx(0.085333 / 2, abs=1e-6)  # test loss − train loss
 
 
@@ -91,7 +94,7 @@ def test_only_shared_seeds_are_paired_and_the_others_named(example: Path) -> Non
     comparison = only(example)
     difference = comparison.rows[0].difference
     assert difference is not None
-    assert difference.seeds == [0, 1, 2]
+    assert difference.seeds == [(0, 0), (1, 0), (2, 0)]
     assert difference.mean == pytest.approx(0.9667, abs=1e-4)
     notes = "\n".join(comparison.notes)
     assert re.search(r"^`rdrop` .* seed 5; `none`", notes, re.MULTILINE)
@@ -126,7 +129,7 @@ def test_the_same_difference_in_every_seed_is_no_certainty(tmp_path: Path) -> No
     comparison = only(tmp_path)
     difference = comparison.rows[0].difference
     assert difference is not None
-    assert (difference.verdict, difference.interval, difference.p_holm) == (Verdict.IDENTICAL, None, None)
+    assert (difference.verdict, difference.interval, difference.p_adjusted) == (Verdict.IDENTICAL, None, None)
     assert "+2.00 points over `none`" in conclusion(comparison)
     assert "2 paired seeds" in conclusion(comparison)
 
@@ -149,7 +152,7 @@ def test_best_is_not_distinguishable(tmp_path: Path) -> None:
 
 
 def test_many_comparisons_are_held_against_the_best(tmp_path: Path) -> None:
-    """An interval without zero is not enough among many groups, and the conclusion says so."""
+    """What one comparison would call better is not enough among many groups: intervals and p-values say the same."""
     write(tmp_path, NONE, [0.900, 0.910, 0.905])
     for i in range(12):
         gains = [0.003 + 0.0001 * i, 0.005 + 0.0001 * i, 0.006 + 0.0001 * i]
@@ -159,14 +162,15 @@ def test_many_comparisons_are_held_against_the_best(tmp_path: Path) -> None:
     assert comparison.best is not None
     difference = comparison.best.difference
     assert difference is not None
-    assert difference.interval is not None
-    assert difference.interval[0] > 0
-    assert difference.p_holm is not None
     assert difference.p is not None
-    assert difference.p < 0.05 < difference.p_holm
-    assert difference.verdict is Verdict.INCONCLUSIVE
-    assert f"p = {difference.p_holm:.2f}" in conclusion(comparison)
-    assert "12 comparisons" in conclusion(comparison)
+    assert difference.p < 0.045  # alone, it would be better
+    for row in comparison.rows[:-1]:
+        assert row.difference is not None
+        assert row.difference.interval is not None
+        assert row.difference.p_adjusted is not None
+        assert row.difference.interval[0] < 0 < row.difference.interval[1]
+        assert row.difference.p_adjusted > 0.05
+        assert row.difference.verdict is Verdict.INCONCLUSIVE
     assert conclusion(comparison).count("more seed") == 3  # the best and two more; the others are counted
     assert "`rdrop alpha=11`" in conclusion(comparison)
     assert "9 more groups" in conclusion(comparison)
@@ -213,4 +217,4 @@ def test_without_a_test_measure_differences_are_on_validation_and_said_to_be(tmp
 def test_copies_are_said(example: Path) -> None:
     report = make_report([example, example])
     assert isinstance(report, Report)
-    assert [re.search(r"\b9\b", note) is not None for note in report.notes] == [True]
+    assert [re.search(r"\b9\b", note) is not None for note in report.notes][:1] == [True]
