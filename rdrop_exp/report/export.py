@@ -16,6 +16,8 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
     """One group as plain values, in the units of the report (percent for accuracies, seconds)."""
     difference = row.difference
     low, high = (difference and difference.interval) or (None, None)
+    items = (difference and difference.interval_items) or (None, None)
+    p_better = (difference and difference.p_better) or (None, None, None)
     flip = (difference and difference.interval_sign_flip) or (None, None)
     statuses = (Status.FINISHED, Status.RUNNING, Status.STOPPED, Status.FAILED)
     return {
@@ -33,6 +35,8 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "difference_low": low,
         "difference_high": high,
         "difference_sd": difference.sd if difference else None,
+        "items_low": items[0],
+        "items_high": items[1],
         "paired_seeds": len(difference.seeds) if difference else None,
         "p": difference.p if difference else None,
         "p_adjusted": difference.p_adjusted if difference else None,
@@ -40,6 +44,11 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "sign_flip_low": flip[0],
         "sign_flip_high": flip[1],
         "effect_size": difference.effect if difference else None,
+        "p_better": p_better[0],
+        "p_better_low": p_better[1],
+        "p_better_high": p_better[2],
+        "planned_seeds": difference.planned if difference else None,
+        "interim": difference.interim if difference else None,
         "more_seeds": difference.more_seeds if difference else None,
         "verdict": str(difference.verdict) if difference else "baseline",
         "train_loss": row.train_loss.mean,

@@ -13,7 +13,7 @@ from rdrop_exp.report.commands import commands
 from rdrop_exp.report.comparison import Comparison, Report
 from rdrop_exp.report.conclusion import sentences, status_line
 from rdrop_exp.report.export import finite, records
-from rdrop_exp.report.table import as_markdown, duration
+from rdrop_exp.report.table import as_markdown, duration, outlook
 from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status
 
@@ -89,6 +89,7 @@ def _comparison(comparison: Comparison, report: Report) -> dict[str, Any]:
         took = duration(row.training_seconds.mean) if row.training_seconds.mean is not None else ""
         runs = [(comparison.setting.seed_name(trial.key), trial.wandb) for trial in row.group.trials if trial.wandb]
         shown = {"index": index, "options": swept, "ranked": id(row) in ranked, "tied": id(row) in tied}
+        shown["outlook"] = outlook(row.difference) if row.difference else ""
         rows.append(values | shown | {"time": took, "wandb": runs})
     heat, left_out = figures.pairs(comparison)
     return {

@@ -5,12 +5,14 @@ const pValue = (p) => (p === null ? "" : p < 0.001 ? "<0.001" : p.toFixed(3));
 function verdict(row) {
   if (row.baseline) return "baseline";
   if (!row.seeds) return "not finished";
-  const more = row.more_seeds ? ` (+${row.more_seeds} seed${row.more_seeds > 1 ? "s" : ""})` : "";
-  return make("span", { className: row.verdict.replaceAll(" ", "-") }, row.verdict + more);
+  return make("span", { className: row.verdict.replaceAll(" ", "-") }, row.verdict + row.outlook);
 }
 function trainingTime(row) {
   return [row.time, row.relative_cost === null ? null : small(` ×${fixed(row.relative_cost, 2)}`)];
 }
+const range = (low, high, digits) => (low === null ? "" : `[${fixed(low, digits)}, ${fixed(high, digits)}]`);
+const chance = (r) =>
+  r.p_better === null ? [] : [`${fixed(r.p_better, 2)} `, small(range(r.p_better_low, r.p_better_high, 2))];
 const whole = (value) => (value === null ? "" : Math.round(value).toLocaleString("en"));
 /** key, heading, cell, first direction of sorting. */
 const COLUMNS = [
@@ -20,18 +22,23 @@ const COLUMNS = [
   ["difference", "difference [95 %]", (r, reach) => [difference(r, reach)], 0],
   ["p_adjusted", "p", (r) => [pValue(r.p_adjusted)], 1],
   ["verdict", "verdict", (r) => [verdict(r)], 1],
+  ["items_low", "with new images [95 %]", (r) => [range(r.items_low, r.items_high)], 0],
+  ["p_better", "P(better)", chance, 0],
   ["seeds", "seeds", (r) => [String(r.seeds)], -1],
   ["train_loss", "train loss", (r) => [fixed(r.train_loss, 4)], 1],
   ["gap", "gap", (r) => [fixed(r.gap)], 1],
   ["training_seconds", "training", trainingTime, 1],
   ["images_per_second", "images/s", (r) => [whole(r.images_per_second)], -1],
 ];
+/** Columns that no row has a value for. */
+const OPTIONAL = ["items_low", "p_better"];
 /** On a phone the difference and the verdict come first. */
 function columns() {
   const first = narrow.matches ? ["rank", "difference", "verdict"] : [];
+  const empty = OPTIONAL.filter((key) => current().rows.every((row) => row[key] === null));
   return [
     ...first.map((key) => COLUMNS.find((one) => one[0] === key)),
-    ...COLUMNS.filter((one) => !first.includes(one[0])),
+    ...COLUMNS.filter((one) => ![...first, ...empty].includes(one[0])),
   ];
 }
 

@@ -32,7 +32,7 @@ def cells(row: Row, comparison: Comparison) -> tuple[str, ...]:
         change += " [{}, {}]".format(*interval(difference.interval, metric)) if difference.interval else ""
         p = _p_value(difference.p_adjusted)
     if difference and row.val.mean is not None:
-        verdict = f"{difference.verdict}{_outlook(difference)}"
+        verdict = f"{difference.verdict}{outlook(difference)}"
     relative = "" if row.relative_cost is None else f" (×{row.relative_cost:.2f})"
     return (
         str(row.rank) if row.val.mean is not None else "",
@@ -50,7 +50,7 @@ def cells(row: Row, comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _outlook(difference: Difference) -> str:
+def outlook(difference: Difference) -> str:
     """`, interim (5/8)`; ` (+12 seeds)`, or ` (12 fresh seeds)` where the plan is used up."""
     if difference.interim:
         return f", interim ({len(difference.values)}/{difference.planned})"
