@@ -35,6 +35,13 @@ def _parser() -> argparse.ArgumentParser:
         help="group or regularizer to compare with (default: the sweep's, else none)",
     )
     add("--metric", default="", metavar="NAME", help="metric to compare, such as val/loss (default: accuracy)")
+    add(
+        "--smallest",
+        type=float,
+        metavar="X",
+        help="smallest difference worth having, such as 0.5 points (default: the sweep's)",
+    )
+    add("--power", type=float, default=0.8, metavar="P", help="power for which seeds are projected (default: 0.8)")
     add("--top", type=int, default=30, metavar="N", help="number of groups to print; 0 prints all (default: 30)")
     add("--page", type=Path, metavar="PATH", help="where to write the page (default: report.html in the first folder)")
     add("--no-page", action="store_true", help="print the table only")
@@ -64,11 +71,13 @@ def _run(given: argparse.Namespace) -> None:
         known: dict[str, tuple[int, Trial]] = {}
 
         def read() -> Report:
-            return make_report(given.folders, given.baseline, given.metric, known)
+            return make_report(
+                given.folders, given.baseline, given.metric, known, smallest=given.smallest, power=given.power
+            )
 
         serve(read, given.port)
         return
-    report = make_report(given.folders, given.baseline, given.metric)
+    report = make_report(given.folders, given.baseline, given.metric, smallest=given.smallest, power=given.power)
     printed = given.csv or given.json or given.markdown
     if printed:
         form = export.as_csv if given.csv else export.as_json if given.json else table.as_markdown

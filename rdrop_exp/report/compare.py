@@ -34,6 +34,10 @@ def make_report(
 
     `smallest`: the smallest difference worth having, in the unit of the report (default: the sweep's).
     """
+    if smallest is not None and not smallest > 0:
+        raise OptionError(f"--smallest={smallest:g} must be above 0")
+    if not 0 < power < 1:
+        raise OptionError(f"--power={power:g} must be between 0 and 1, such as 0.95")
     trials, copies = collect(folders, known)
     measured = choose_metric(trials, metric)
     by_setting = settings(trials)

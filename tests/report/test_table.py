@@ -139,6 +139,8 @@ def test_a_summary_for_other_programs(sweep: Path, capsys: pytest.CaptureFixture
             "--baseline=rdorp is no group or regularizer of this report",
         ),
         (["{sweep}", "--metric", "bleu"], "--metric=bleu was not measured by any trial"),
+        (["{sweep}", "--smallest", "-1"], "--smallest=-1 must be above 0"),
+        (["{sweep}", "--power", "80"], "--power=80 must be between 0 and 1"),
         (["{sweep}", "--page", "/nowhere/at/all/report.html"], "No such file or directory"),
     ],
 )
