@@ -12,6 +12,7 @@ from rdrop_exp.report.caveats import caveats, overall
 from rdrop_exp.report.collect import collect
 from rdrop_exp.report.comparison import Comparison, Report, Row, same_mean
 from rdrop_exp.report.groups import Setting, settings
+from rdrop_exp.report.items import add_items
 from rdrop_exp.report.judgement import judge
 from rdrop_exp.report.metric import Metric, choose_metric
 from rdrop_exp.report.plan import families, planned_seeds, shared_plan
@@ -52,6 +53,7 @@ def make_report(
     smallest = smallest or (relevant.pop() if len(relevant) == 1 else None)
     for family in families(comparisons, sweeps):
         judge(family, smallest, power)
+    add_items(comparisons)
     for comparison in comparisons:
         comparison.notes += caveats(comparison)
     report = Report(trials=trials, comparisons=comparisons, notes=[], sweeps=sweeps)

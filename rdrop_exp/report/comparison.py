@@ -55,6 +55,8 @@ class Difference:
     sd: float | None = None
     interval: tuple[float, float] | None = None
     """95 %, simultaneous with all other differences of its family, for new seeds on this test set."""
+    level: float = 0.0
+    """Of `interval` by itself, after correction."""
     p: float | None = None
     """Of the t test, not adjusted."""
     p_adjusted: float | None = None

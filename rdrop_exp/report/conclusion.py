@@ -4,6 +4,7 @@ from collections.abc import Sized
 
 from rdrop_exp.report.caveats import in_words
 from rdrop_exp.report.comparison import Comparison, Difference, Report, Row, Verdict
+from rdrop_exp.report.items import NEW_ITEMS
 from rdrop_exp.report.metric import interval, number, signed
 from rdrop_exp.report.trial import Status
 
@@ -36,7 +37,12 @@ def sentences(comparison: Comparison) -> tuple[str, str]:
     best, headline = comparison.best, comparison.headline
     if best is None or headline is None:
         return "No trial has finished yet.", ""
-    texts = [_top(comparison, best), _optimism(comparison, headline), *_others(comparison, headline)]
+    texts = [
+        _new_items(comparison, headline),
+        _top(comparison, best),
+        _optimism(comparison, headline),
+        *_others(comparison, headline),
+    ]
     return _so_far(comparison, headline) + _main(comparison, headline), " ".join(text for text in texts if text)
 
 
@@ -56,7 +62,7 @@ def _main(comparison: Comparison, row: Row) -> str:
     level = f"{number(getattr(row, where).mean, metric)}{'%' if metric.scale == 100 else ''} {metric.name} on {where}"
     if len(comparison.rows) == 1:
         return f"`{row.label}` reaches {level} ({_seeds(row.val.values)}). There is no other group to compare."
-    if len(comparison.tied) > 1 and row is comparison.best and not comparison.differs(row):
+    if _is_tie(comparison, row):
         return _tie(comparison)
     if row is base:
         return f"The baseline `{row.label}` is best on validation ({level}, {_seeds(row.val.values)})."
@@ -90,6 +96,20 @@ def measurement(difference: Difference, comparison: Comparison) -> str:
     if difference.interval:
         words.append("95 % CI {} to {}".format(*interval(difference.interval, comparison.metric)))
     return ", ".join([*words, _paired(difference, comparison)])
+
+
+def _new_items(comparison: Comparison, row: Row) -> str:
+    """What the interval covers, where the test items are known, and the wider one."""
+    if row.difference is None or row.difference.interval_items is None or _is_tie(comparison, row):
+        return ""
+    low, high = interval(row.difference.interval_items, comparison.metric)
+    this = "test" if comparison.measure == "test" else "validation"
+    return f"The interval is for new seeds on this {this} set; for new seeds and {NEW_ITEMS} it is {low} to {high}."
+
+
+def _is_tie(comparison: Comparison, row: Row) -> bool:
+    """Whether the first sentence names several groups."""
+    return len(comparison.tied) > 1 and row is comparison.best and not comparison.differs(row)
 
 
 def _tie(comparison: Comparison) -> str:

@@ -5,8 +5,9 @@ At most 5 % of families contain a false alarm, however often one looks: see `rdr
 
 from rdrop_exp.report.comparison import Comparison, Difference, Verdict
 from rdrop_exp.statistics import paired
+from rdrop_exp.statistics.equivalence import probability_better
 from rdrop_exp.statistics.power import POWER, seeds_needed
-from rdrop_exp.statistics.sequential import PLANNED
+from rdrop_exp.statistics.sequential import OTHERWISE, PLANNED, at_plan
 from rdrop_exp.statistics.simultaneous import compare_together
 
 LEVEL = 0.05
@@ -22,13 +23,14 @@ def judge(family: list[Comparison], smallest: float | None = None, power: float 
         comparison.power = power
     for (_, difference, metric), test in zip(judged, tests, strict=True):
         difference.interval, difference.p_adjusted = test.interval, test.p
-        _describe(difference)
+        difference.level = test.share * (PLANNED if at_plan(len(difference.values), difference.planned) else OTHERWISE)
+        _describe(difference, metric.higher_is_better)
         difference.verdict = _verdict(difference, metric.higher_is_better, smallest)
         if difference.verdict is Verdict.INCONCLUSIVE and not difference.interim:
             difference.more_seeds = _more_seeds(difference, test.share, power)
 
 
-def _describe(difference: Difference) -> None:
+def _describe(difference: Difference, higher_is_better: bool) -> None:
     """What does not depend on other groups: single tests and effect size."""
     values = list(difference.values.values())
     if len(values) > 1:
@@ -36,6 +38,7 @@ def _describe(difference: Difference) -> None:
         difference.p_sign_flip = paired.sign_flip_p_value(values)
         difference.interval_sign_flip = paired.sign_flip_interval(values, LEVEL)
         difference.effect = paired.effect_size(values)
+        difference.p_better = probability_better(values, higher_is_better)
 
 
 def _verdict(difference: Difference, higher_is_better: bool, smallest: float | None) -> Verdict:
