@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rdrop_exp.report.expected import AnswerRow
 from rdrop_exp.report.groups import Group, Setting
 from rdrop_exp.report.metric import Metric
 from rdrop_exp.report.sweep import Sweep
@@ -173,6 +174,8 @@ class Report:
     comparisons: list[Comparison]
     notes: list[str]
     sweeps: list[Sweep] = field(default_factory=list)
+    answers: list[AnswerRow] = field(default_factory=list)
+    """To what the sweeps expect."""
 
     @property
     def title(self) -> str:

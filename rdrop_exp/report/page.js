@@ -38,7 +38,19 @@ function words() {
       ? data.comparisons.flatMap((c, i) => [...(several ? [choice(c, i)] : []), text(c, i), ...warning(c)])
       : [make("p", { className: "conclusion" }, nothing), ...data.notes.map((note) => quiet(...marked(note)))]),
   );
+  expected(data.answers);
   failures(data);
+}
+
+/** What the sweep expected, and the answers. */
+function expected(answers) {
+  const titles = ["expected", "answer", "estimate [95 %]", "seeds", "source"];
+  const inks = { agrees: "better", disagrees: "worse" };
+  const cell = (text, i, answer) => make("td", { className: i === 1 ? inks[answer] || "inconclusive" : "" }, text);
+  const rows = answers.map(({ answer, cells }) => make("tr", {}, ...cells.map((text, i) => cell(text, i, answer))));
+  const head = make("tr", {}, ...titles.map((title) => make("th", { scope: "col", className: "words" }, title)));
+  $("#expected").hidden = !answers.length;
+  $("#expected > div").replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
 }
 
 function failures({ problems, problems_more: more }) {
@@ -128,7 +140,7 @@ function show() {
     runs();
     figures();
   } else
-    document.querySelectorAll("main > section:not(#failures)").forEach((part) => {
+    document.querySelectorAll("main > section:not(#failures, #expected)").forEach((part) => {
       part.hidden = true;
     });
   contents();

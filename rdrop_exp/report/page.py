@@ -67,6 +67,7 @@ def payload(report: Report) -> dict[str, Any]:
         "question": report.question,
         "created": time.strftime("%Y-%m-%d %H:%M"),
         "status": status_line(report),
+        "answers": [{"answer": row.answer, "cells": row.cells} for row in report.answers],
         "notes": report.notes,
         "comparisons": [_comparison(comparison, report) for comparison in report.comparisons],
         "problems": [

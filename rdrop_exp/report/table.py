@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from rdrop_exp.report import expected
 from rdrop_exp.report.comparison import Comparison, Difference, Report, Row, Summary, Verdict
 from rdrop_exp.report.conclusion import conclusions, status_line
 from rdrop_exp.report.metric import Metric, interval, number, signed
@@ -80,7 +81,7 @@ def duration(seconds: float) -> str:
 
 def as_markdown(report: Report) -> str:
     """The conclusions, a table for each setting, the notes."""
-    parts = ["\n\n".join(conclusions(report))]
+    parts = ["\n\n".join(conclusions(report)), *filter(None, [expected.markdown(report.answers)])]
     for comparison in report.comparisons:
         lines = [_caption(comparison), "", "| " + " | ".join(HEADINGS) + " |"]
         lines.append("|" + "|".join("---" if h in ("group", "verdict") else "---:" for h in HEADINGS) + "|")
@@ -125,6 +126,9 @@ def print_report(report: Report, console: "Console", top: int = 30) -> None:
         console.print(_table(comparison, top, narrow=console.width < 130))
         if top and (more := len(comparison.rows) - top) > 0:
             console.print(f"… and {more} more groups (--top 0 shows all)", style="dim")
+    if report.answers:
+        console.print()
+        console.print(expected.terminal_table(report.answers, narrow=console.width < 130))
     console.print(Text(f"\nTrials: {status_line(report)}"))
     notes = [*report.notes, *(note for c in report.comparisons for note in c.notes)]
     problems = [f"{printable(str(t.folder))}: {t.status}: {t.error}" for t in report.trials if t.error]

@@ -13,6 +13,7 @@ from typing import Any
 from rdrop_exp.config.schema import first_line
 from rdrop_exp.report.comparison import Comparison, Report
 from rdrop_exp.report.conclusion import conclusions
+from rdrop_exp.report.expected import HEADINGS
 from rdrop_exp.report.export import finite, records
 from rdrop_exp.runs.wandb_run import plain_name, start_run
 
@@ -49,6 +50,9 @@ def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
         for comparison in report.comparisons:
             columns, rows = as_table(comparison)
             tables[f"report/{plain_name(comparison.setting.label)}"] = wandb.Table(columns=columns, data=rows)
+        if report.answers:
+            answers = [list(row.cells) for row in report.answers]
+            tables["report/expected"] = wandb.Table(columns=list(HEADINGS), data=answers)
         artifact = wandb.Artifact(f"report-{plain_name(name)}", type="report")
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / "report.html"
@@ -59,6 +63,8 @@ def _log(report: Report, html: str, folder: Path, said: list[str]) -> None:
             run.log_artifact(artifact)
             run.log(tables | {"report/page": wandb.Html(str(file), inject=False)})
             run.summary["conclusion"] = "\n".join(conclusions(report)).replace("`", "")
+            for i, row in enumerate(report.answers, 1):
+                run.summary[f"expected/{i}"] = ": ".join(row.cells[:2])
             run.finish()
         where = f"{run.settings.sync_dir} ({why_offline}: send it with `wandb sync`)" if why_offline else run.url
         said.append(f"W&B: logged table and page to group {run.group}, {where}")

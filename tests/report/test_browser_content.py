@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from rdrop_exp.report import write_page
+from rdrop_exp.report import items, write_page
 from rdrop_exp.report.compare import make_report
+from rdrop_exp.runs.folder import write_items
 from tests.report.chromium import Chromium, keep, opened
 from tests.report.trials import EARLY, NONE, RDROP, write_trial
 
@@ -97,7 +99,7 @@ def test_title_question_warning_and_links(browser: Chromium, tmp_path: Path) -> 
     assert browser.evaluate(links) == [f"https://wandb.ai/lab/dropouts/runs/demo-{seed}" for seed in range(2)]
     assert browser.evaluate(text.format("#reproduce code")) == "rdrop-exp -m sweep=demo"
     hidden = "[...document.querySelectorAll('main > section[hidden]')].map((s) => s.id)"
-    assert browser.evaluate(hidden) == ["effects", "options", "analysis", "pairs", "parallel", "failures"]
+    assert browser.evaluate(hidden) == ["expected", "effects", "options", "analysis", "pairs", "parallel", "failures"]
     assert browser.errors == []
 
 
@@ -150,3 +152,27 @@ def test_the_picture_for_the_readme(browser: Chromium, browsed: Path, tmp_path: 
     width, _, depth, colours = struct.unpack(">IIBB", data[16:26])
     assert (data[:8], width, depth, colours) == (b"\x89PNG\r\n\x1a\n", 1280, 8, 2)
     assert len(data) <= 300_000
+
+
+def test_columns_for_new_images_and_chances_only_where_there_are_any(browser: Chromium, tmp_path: Path) -> None:
+    for seed in range(10):
+        for regularizer, wrong in ((NONE, 60 + seed % 3), (RDROP, 40)):
+            correct = np.arange(400) >= wrong
+            folder = write_trial(tmp_path, regularizer, seed, float(correct.mean()))
+            write_items(folder, {"test": correct})
+    browser.open(write_page([tmp_path], tmp_path / "report.html").as_uri())
+    shown = heads(browser)
+    assert {"items_low", "p_better"} <= set(shown)
+    cell = "document.querySelector('#table tbody tr td:nth-child({})').textContent"
+    (row,) = [row for row in make_report([tmp_path]).comparisons[0].rows if row.label == "rdrop"]
+    assert row.difference is not None
+    assert row.difference.interval_items is not None
+    low, high = row.difference.interval_items
+    assert browser.evaluate(cell.format(shown.index("items_low") + 1)) == f"[{low:.2f}, {high:.2f}]"
+    assert browser.evaluate(cell.format(shown.index("p_better") + 1)).startswith("1.00 [0.69, 1.00]")
+    assert browser.errors == []
+    for path in tmp_path.glob("demo/*/items.npz"):
+        path.unlink()
+    items._read.cache_clear()
+    browser.open(write_page([tmp_path], tmp_path / "report.html").as_uri())
+    assert "items_low" not in heads(browser)
