@@ -66,10 +66,10 @@ def _other_options(group: Group) -> str:
 
 def _change(group: Group, baseline: Group, name: str) -> AreaChange | None:
     """The change over seeds that both have; None if none has the metric over a common range."""
-    baseline_curves = {trial.seed: read_curve(trial) for trial in baseline.trials}
+    baseline_curves = {trial.key: read_curve(trial) for trial in baseline.trials}
     pairs, ranges = [], []
     for trial in group.trials:
-        noisy, plain = read_curve(trial), baseline_curves.get(trial.seed)
+        noisy, plain = read_curve(trial), baseline_curves.get(trial.key)
         if noisy and plain:
             first, last = shared_range(noisy, plain, name)
             if first < last:

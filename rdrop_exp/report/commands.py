@@ -23,7 +23,7 @@ def commands(comparison: Comparison, sweeps: list[Sweep]) -> list[dict[str, Any]
     others = [trial for trial in finished if trial.folder.parent not in named]
     joined = join(_of(others))
     if len(joined) > COMMANDS:
-        shown = {row.group.identity for row in (comparison.best, comparison.baseline) if row}
+        shown = {trial.group for row in (comparison.best, comparison.baseline) if row for trial in row.group.trials}
         joined = join(_of([trial for trial in others if trial.group in shown]))
     return [{"command": command, "trials": count} for command, count in [*covered.items(), *joined]][:COMMANDS]
 

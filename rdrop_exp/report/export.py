@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import asdict
 from typing import Any
 
 from rdrop_exp.questions.flat import plain
@@ -118,6 +119,7 @@ def as_json(report: Report) -> str:
     whole = {
         "conclusions": conclusions(report),
         "counts": report.counts,
+        "answers": [asdict(answer) for answer in report.answers],
         "notes": report.notes,
         "comparisons": comparisons,
     }
