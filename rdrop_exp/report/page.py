@@ -52,7 +52,11 @@ def fill(template: str, texts: dict[str, str]) -> str:
 
 def as_json(values: dict[str, Any]) -> str:
     """JSON that is safe inside a script element."""
-    text = json.dumps(finite(values), ensure_ascii=False, separators=(",", ":"))
+    form: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    try:
+        text = json.dumps(values, **form)
+    except ValueError:  # NaN or infinity, which is rare: looking at every number takes a tenth of a second
+        text = json.dumps(finite(values), **form)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
