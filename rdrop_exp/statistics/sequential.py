@@ -61,7 +61,7 @@ def anytime_p_value(differences: Sequence[float]) -> float | None:
 def _log_bayes_factor(t: float, n: int) -> float:
     """Bayes factor of the t statistic under effect ~ N(0, g) over no effect; right Haar prior on the scale.
 
-    (1 + ng)^(−1/2) · [(1 + t²/ν) / (1 + t²/(ν(1 + ng)))]^((ν + 1)/2) with ν = n − 1 (Gönen et al. 2005). A test martingale
+    (1 + ng)^(−1/2) · [(1 + t²/ν) / (1 + t²/(ν(1 + ng)))]^((ν + 1)/2), ν = n − 1 (Gönen et al. 2005). A test martingale
     (Wang and Ramdas 2023), so that by Ville's inequality it ever reaches 1/level with chance at most `level`.
     """
     inflation = 1 + n * PRIOR_VARIANCE
