@@ -1,5 +1,7 @@
 """How an application gets the sweeper and the launcher: plugins for Hydra, and a command line that suits them."""
 
+import contextlib
+import os
 import re
 import sys
 from typing import Any
@@ -28,17 +30,28 @@ def register(launcher: dict[str, Any] | None = None, sweeper: dict[str, Any] | N
         plugins.register(module.RunnerLauncher)
     store(launcher, sweeper)
     if {"-sc", "--shell-completion"} & set(sys.argv):
-        offer_sweeps(UnionConf(**(sweeper or {})).folder)
+        offer_sweeps(UnionConf(**(sweeper or {})).folder, os.environ.get("COMP_LINE", ""))
 
 
-def offer_sweeps(folder: str) -> None:
-    """Let Hydra's tab completion know the values of `sweep=`: it completes the choices of groups."""
+def offer_sweeps(folder: str, line: str) -> None:
+    """Let Hydra's tab completion know the values of `sweep=`, and of `scale=` beside it on the line that it completes:
+    it completes the choices of groups.
+    """
     from hydra.core.config_store import ConfigStore
 
-    from rdrop_exp.launch.sweep_file import names
+    from rdrop_exp.launch.errors import SweepError
+    from rdrop_exp.launch.sweep_file import names, scales
 
-    for name in names(folder):
-        ConfigStore.instance().store(group="sweep", name=name, node={})
+    offered = {"sweep": names(folder), "scale": list[str]()}
+    if chosen := re.search(r"\bsweep=([\w./-]+)\s", line):
+        with contextlib.suppress(SweepError):
+            offered["scale"] = list(scales(folder, chosen[1]))
+    for group, choices in offered.items():
+        for choice in choices:
+            ConfigStore.instance().store(group=group, name=choice, node={})
+            inside, _, name = choice.rpartition("/")
+            if inside:  # Hydra lists the entry above, and then looks it up in the group inside
+                ConfigStore.instance().store(group=f"{group}/{inside}", name=name, node={})
 
 
 PACKAGES = {

@@ -87,6 +87,22 @@ def read_file(folder: str, name: str, scale: str | None = None) -> dict[str, Any
 
     `SweepError` where there is no such sweep or scale, or a key or its value is not valid.
     """
+    content = checked_file(folder, name)
+    by_name = content.pop("scales", None) or {}
+    if not by_name:
+        if scale is not None:
+            raise SweepError(f"scale={scale} cannot be chosen: sweep={name} has no scales")
+        return content
+    chosen = next(iter(by_name)) if scale is None else scale
+    if chosen not in by_name:
+        raise SweepError(f"scale={chosen} is not a scale of sweep={name}{suggestion(chosen, by_name)}")
+    values = by_name[chosen] or {}
+    overrides = {**(content.get("overrides") or {}), **(values.get("overrides") or {})}
+    return {**content, **values, "overrides": overrides, "scale": chosen}
+
+
+def checked_file(folder: str, name: str) -> dict[str, Any]:
+    """All keys of a named sweep, valid; the file's own mapping of scales."""
     known = names(folder)
     if name not in known:
         elsewhere = [other for other in known if other.endswith(f"/{name}")]
@@ -94,19 +110,14 @@ def read_file(folder: str, name: str, scale: str | None = None) -> dict[str, Any
     path = Path(folder) / f"{name}.yaml"
     content = load(path)
     check(content, (*KEYS, "scales"), str(path))
-    scales = content.pop("scales", None) or {}
-    for each, values in scales.items():
-        check(values or {}, KEYS, f"scale {each} of {path}")
-    if not scales:
-        if scale is not None:
-            raise SweepError(f"scale={scale} cannot be chosen: {path} has no scales")
-        return content
-    chosen = next(iter(scales)) if scale is None else scale
-    if chosen not in scales:
-        raise SweepError(f"scale={chosen} is not a scale of sweep={name}{suggestion(chosen, scales)}")
-    values = scales[chosen] or {}
-    overrides = {**(content.get("overrides") or {}), **(values.get("overrides") or {})}
-    return {**content, **values, "overrides": overrides, "scale": chosen}
+    for scale, values in (content.get("scales") or {}).items():
+        check(values or {}, KEYS, f"scale {scale} of {path}")
+    return content
+
+
+def scales(folder: str, name: str) -> list[str]:
+    """The scales of a named sweep, the default first."""
+    return list(checked_file(folder, name).get("scales") or {})
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -292,7 +292,7 @@ def test_a_scale_that_the_file_does_not_have_names_the_nearest(reader, write):
         read_sweep(reader, folder, "demo", "gpuu")
     with pytest.raises(SweepError, match=r"scale= is not a scale of sweep=demo; the choices are cpu, gpu, none"):
         read_sweep(reader, folder, "demo", "")
-    with pytest.raises(SweepError, match=r"scale=gpu .*plain.yaml has no scales"):
+    with pytest.raises(SweepError, match=r"scale=gpu .*sweep=plain has no scales"):
         read_sweep(reader, folder, "plain", "gpu")
 
 

@@ -62,15 +62,29 @@ def test_the_application_decides_the_defaults_of_options(tmp_path, installed):
         assert app.values(launcher) == ["demo", "demo"]
 
 
-def test_tab_completion_knows_the_named_sweeps(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("sweep=de", ["sweep=deep", "sweep=demo"]),
+        ("sweep=claims/", ["sweep=claims/alpha"]),
+        ("sweep=deep scale=", ["scale=cpu", "scale=gpu"]),
+        ("seed=1 sweep=deep scale=g", ["scale=gpu"]),
+        ("sweep=demo scale=", []),
+        ("sweep=broken scale=", []),
+        ("scale=", []),
+    ],
+)
+def test_tab_completion_knows_the_named_sweeps_and_their_scales(tmp_path, monkeypatch, line, offered):
     app = App(tmp_path, "return 1")
-    for name in ("demo", "deep", "other"):
+    (tmp_path / "sweeps" / "claims").mkdir()
+    for name in ("demo", "other", "claims/alpha"):
         app.sweep(name, "title: T")
-    monkeypatch.setenv("COMP_LINE", f"python {app.name}.py -m sweep=de")
-    assert python(f"{app.name}.py", "-sc", "query=bash", cwd=tmp_path, path=[ROOT]).stdout.split() == [
-        "sweep=deep",
-        "sweep=demo",
-    ]
+    app.sweep("deep", "scales: {cpu: {}, gpu: {}}")
+    app.sweep("broken", "scales: [")
+    monkeypatch.setenv("COMP_LINE", f"python {app.name}.py -m {line}")
+    done = python(f"{app.name}.py", "-sc", "query=bash", cwd=tmp_path, path=[ROOT])
+    assert done.stdout.split() == offered
+    assert not done.stderr
 
 
 @pytest.mark.parametrize(
