@@ -55,8 +55,10 @@ def train(
     log: Callable[[Row], int],
     checkpoint_hook: CheckpointHook,
     analyse: Callable[[int], Row] | None = None,
-) -> Progress:
+) -> tuple[Progress, dict[str, Tensor]]:
     """Train from the saved checkpoint, or the start, to the end; then test the chosen weights, which stay in `network`.
+
+    Returns also their values on each "val" and "test" item; "val" is missing after a checkpoint of earlier versions.
 
     `log` writes a row of metrics and returns the size of its file. `checkpoint_hook(progress, state_dict)` is called
     after each step and may save what `state_dict()` returns; it stops training by raising.
@@ -109,9 +111,10 @@ def train(
 
     network.load_state_dict(state.best)
     noise.set_rates(0.0)
-    p.metrics |= evaluate(network, data.test(), device, autocast(o.precision, device), "test", num_networks(o))
+    metrics, tested = evaluate(network, data.test(), device, autocast(o.precision, device), "test", num_networks(o))
+    p.metrics |= metrics
     p.seconds = earlier + since_start.seconds()
-    return p
+    return p, ({} if state.items is None else {"val": state.items.cpu()}) | {"test": tested}
 
 
 def position(step: int, per_epoch: int, total: int) -> Row:
@@ -183,11 +186,11 @@ def validate(o: Options, state: State, noise: InstalledNoise, data: Data, device
     p = state.progress
     noise.set_rates(0.0)
     cast = autocast(o.precision, device)
-    metrics = evaluate(state.evaluated, data.validation(), device, cast, "val", num_networks(o))
+    metrics, values = evaluate(state.evaluated, data.validation(), device, cast, "val", num_networks(o))
     if metrics["val/accuracy"] > p.best_value or o.select == "last":
         p.best_value, p.best_epoch = metrics["val/accuracy"], math.ceil(p.step / data.steps_per_epoch)
         p.metrics |= metrics
-        state.best = copied(state.evaluated)
+        state.best, state.items = copied(state.evaluated), values
     state.network.train()
     return metrics
 

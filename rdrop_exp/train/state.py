@@ -43,6 +43,8 @@ class State:
     ema: ModelEmaV3 | None
     best: Weights
     """The chosen weights so far."""
+    items: Tensor | None
+    """(validation items,): how `best` does on each; None before it is known."""
     history: Tensor
     """(log interval, len(COLUMNS)): the steps since the last row, on the device until then."""
     progress: Progress
@@ -56,6 +58,7 @@ class State:
             scaler=torch.amp.GradScaler(device.type, enabled=o.precision == "fp16"),
             ema=ema,
             best=copied(network),
+            items=None,
             history=torch.zeros(log_every, len(COLUMNS), device=device),
             progress=Progress(),
         )
@@ -70,7 +73,7 @@ class State:
         parts: dict[str, Any] = {"model": self.network, "optimizer": self.optimizer, "scaler": self.scaler}
         parts |= {"ema": self.ema.module} if self.ema else {}
         saved = {name: part.state_dict() for name, part in parts.items()}
-        return saved | {"state": asdict(self.progress), "best": self.best, "history": self.history}
+        return saved | {"state": asdict(self.progress), "best": self.best, "items": self.items, "history": self.history}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.network.load_state_dict(saved["model"])
@@ -79,6 +82,7 @@ class State:
         if self.ema:
             self.ema.module.load_state_dict(saved["ema"])
         self.progress, self.best, self.history = Progress(**saved["state"]), saved["best"], saved["history"]
+        self.items = saved.get("items")  # not in checkpoints of earlier versions
 
 
 def copied(network: nn.Module) -> Weights:

@@ -1,6 +1,5 @@
 """One trial from options to result.json: skipped when finished, resumed when started, stopped without loss."""
 
-import itertools
 import json
 import os
 import signal
@@ -21,7 +20,16 @@ from rdrop_exp.data.fingerprint import fingerprint
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.launch.lock import lock
 from rdrop_exp.launch.protocol import Status
-from rdrop_exp.runs.folder import describe, finished, make_folder, place_trial, read_result, write_result, write_start
+from rdrop_exp.runs.folder import (
+    describe,
+    finished,
+    make_folder,
+    place_trial,
+    read_result,
+    write_items,
+    write_result,
+    write_start,
+)
 from rdrop_exp.train import checkpoint
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.loop import CheckpointHook, train
@@ -97,7 +105,7 @@ def _train(
     saved: dict[str, Any] | None,
     make_analysis: MakeAnalysis | None,
 ) -> Result:
-    """Train and test. What is left last: weights, then result.json, and only then is W&B waited for."""
+    """Train and test. What is left last: items, weights, then result.json, and only then is W&B waited for."""
     o, progress = spec.options, Progress(**saved["state"]) if saved else Progress()
     with Tracker(spec, folder, progress.rows) as tracker, signals() as received:
         parameters = f"{sum(p.numel() for p in setup.network.parameters()):,} parameters"
@@ -111,13 +119,14 @@ def _train(
         try:
             analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
             hook = checkpoint_hook(spec, folder, setup.total_steps, received, tracker)
-            progress = train(setup, saved, tracker.row, hook, analyse)
+            progress, items = train(setup, saved, tracker.row, hook, analyse)
         except Exception as error:
             tracker.message(traceback.format_exc(), quiet=True)
             write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
             error.log = folder / "log.txt"  # type: ignore[attr-defined]
             raise
         result = outcome(o, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
+        write_items(folder, {name: values.numpy() for name, values in items.items()})
         weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
         checkpoint.finish(folder, weights | {"identity": spec.identity, "result": result})
         write_result(folder, about | result)
@@ -168,15 +177,14 @@ def signals() -> Iterator[list[int]]:
     os.set_blocking(write_end, False)
 
     def watch() -> None:
-        for count in itertools.count(1):
-            number = os.read(read_end, 1)
-            if not number:
-                return
+        count = 0
+        while number := os.read(read_end, 1):
+            count += number[0] in numbers  # others come too, such as SIGCHLD after torch's loader has had workers
             if count == 2:
                 os._exit(128 + number[0])
 
-    threading.Thread(target=watch, daemon=True).start()
     numbers = (signal.SIGINT, signal.SIGTERM)
+    threading.Thread(target=watch, daemon=True).start()
     before = {s: signal.signal(s, lambda number, _: received.append(number)) for s in numbers}
     wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     try:

@@ -60,6 +60,8 @@ def everything(folder: Path) -> dict[str, Any]:
             left[path.name] = without_times(json.loads(path.read_text()))
         elif path.suffix == ".jsonl":
             left[path.name] = [without_times(json.loads(line)) for line in path.read_text().splitlines()]
+        elif path.suffix == ".npz":
+            left[path.name] = path.read_bytes()
         elif path.suffix == ".pt":
             saved = checkpoint.load(trial, torch.device("cpu"))
             assert saved is not None
@@ -124,9 +126,10 @@ def test_a_fault_at_some_operations_loses_nothing(server: Server, tmp_path: Path
 def test_the_operations_are_those_that_matter(server: Server, tmp_path: Path) -> None:
     """The harness would pass if it noticed nothing: each file is opened, written, synced and renamed in its order."""
     operations = undisturbed(server, tmp_path, OPTIONS).operations
-    names = ("config.yaml", "trial.json", "checkpoint.pt", "result.json")
+    names = ("config.yaml", "trial.json", "checkpoint.pt", "items.npz", "result.json")
     renames = [operation for operation in operations if operation.startswith("replace")]
-    saves = ["replace checkpoint.pt", *["replace checkpoint.previous.pt", "replace checkpoint.pt"] * 4]
+    resave = ["replace checkpoint.previous.pt", "replace checkpoint.pt"]
+    saves = ["replace checkpoint.pt", *resave * 3, "replace items.npz", *resave]
     assert renames == ["replace config.yaml", "replace trial.json", *saves, "replace result.json"]
     for name in names:
         steps = [f"{verb} {name}.partial" for verb in ("open", "write", "fsync")] + [f"replace {name}"]

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,7 +13,15 @@ from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.fingerprint import fingerprint
-from rdrop_exp.runs.folder import place_trial, read_result, read_rows, read_start, write_start
+from rdrop_exp.runs.folder import (
+    place_trial,
+    read_items,
+    read_result,
+    read_rows,
+    read_start,
+    write_items,
+    write_start,
+)
 from rdrop_exp.train import trial
 from tests.conftest import SMALL, merged
 
@@ -112,3 +121,27 @@ def test_the_report_compares_trials_on_the_same_data_alone(photos: Path) -> None
     one, other = make_report([photos.parent / "out"]).comparisons
     assert one.setting.label != other.setting.label
     assert sorted(len(c.rows) for c in (one, other)) == [1, 2]
+
+
+def test_items_are_read_as_they_were_written(tmp_path: Path) -> None:
+    assert read_items(tmp_path) == {}
+    right, shares = np.array([True, False, True] * 7), np.array([0.25, 1.0], np.float32)
+    write_items(tmp_path, {"val": right, "test": shares})
+    found = read_items(tmp_path)
+    assert (found["val"].dtype, found["test"].dtype) == (bool, np.float32)
+    assert np.array_equal(found["val"], right)
+    assert np.array_equal(found["test"], shares)
+
+
+def test_damaged_items_are_no_items(tmp_path: Path) -> None:
+    write_items(tmp_path, {"val": np.ones(100, bool), "test": np.ones(50, bool)})
+    path, count = tmp_path / "items.npz", np.array(100)
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at])
+        assert read_items(tmp_path) == {}, at
+    for arrays in ({"val": np.zeros(3, np.uint8), "val_count": count}, {"val": np.ones((2, 2), np.float32)}):
+        np.savez(path, allow_pickle=False, **arrays)
+        assert read_items(tmp_path) == {}
+    np.savez(path, val=np.array([{}], object))
+    assert read_items(tmp_path) == {}

@@ -54,6 +54,8 @@ def test_going_on_from_any_step_gives_the_same_bits(
     assert found is not None
     assert found["metrics"] == expected["metrics"]
     assert without_times(folder_of(stopped)) == without_times(folder_of(through))
+    items = [(folder_of(o) / "items.npz").read_bytes() for o in (stopped, through)]
+    assert items[0] == items[1]
 
 
 def start(o: Options, tmp_path: Path) -> "subprocess.Popen[bytes]":
@@ -161,8 +163,8 @@ def test_result_json_says_what_it_must(tmp_path: Path) -> None:
     assert from_dict(result["options"])
     assert folder_of(o).name == f"{result['name']}-{result['identity']}"
     assert sorted(p.name for p in folder_of(o).iterdir()) == [
-        "checkpoint.pt", "claim", "config.yaml", "log.txt", "metrics.jsonl", "result.json",
-            "trial.json",
+        "checkpoint.pt", "claim", "config.yaml", "items.npz", "log.txt", "metrics.jsonl", "result.json",
+        "trial.json",
     ]  # fmt: skip
 
 
@@ -288,3 +290,15 @@ def test_a_second_signal_ends_a_trial_that_is_stuck(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     done = subprocess.run([sys.executable, "-c", code, str(fifo)], timeout=60)
     assert done.returncode == 128 + signal.SIGINT
+
+
+def test_the_end_of_other_processes_is_no_signal_to_stop() -> None:
+    code = (
+        "import signal, subprocess; from rdrop_exp.train.trial import signals\n"
+        "signal.signal(signal.SIGCHLD, lambda *_: None)\n"  # as torch does for a loader's workers, for good
+        "with signals() as received:\n"
+        "    for _ in range(3):\n"
+        "        subprocess.run(['true'], check=True)\n"
+        "assert received == []\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
