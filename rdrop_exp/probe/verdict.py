@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rdrop_exp.statistics.paired import mean_sd, seeds_needed, t_interval
+from rdrop_exp.statistics.paired import mean_sd, t_interval
+from rdrop_exp.statistics.power import seeds_needed
 
 LEVEL = 0.05
 
@@ -51,7 +52,7 @@ class Effect:
 
     @property
     def more_seeds(self) -> int | None:
-        """More seeds needed if mean and spread stay the same; None if not needed or unknown."""
+        """More seeds needed for 80 % power if mean and spread stay the same; None if not needed or unknown."""
         if self.sign or len(self.differences) < 2:
             return None
         needed = seeds_needed(*mean_sd(self.differences), self.level)

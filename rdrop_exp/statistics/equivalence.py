@@ -1,9 +1,23 @@
-"""How often one setting beats another."""
+"""Whether a difference is too small to matter, and how often one setting beats another."""
 
 from collections.abc import Sequence
 
+from rdrop_exp.statistics.sequential import interval_at
+
 FEWEST_SEEDS = 10
 """Below this many seeds the interval says next to nothing."""
+
+
+def equivalent(
+    differences: Sequence[float], smallest: float, planned: int | None = None, share: float = 1.0
+) -> bool | None:
+    """Whether the mean difference is shown to lie within ±`smallest`, by two one-sided t tests (Schuirmann 1987).
+
+    Both reject exactly where the interval of twice the level lies inside; `planned` and `share` as in `interval_at`.
+    False means not shown, not that there is a difference. None where there is no interval.
+    """
+    interval = interval_at(differences, planned, 2 * share)
+    return None if interval is None else -smallest < interval[0] and interval[1] < smallest
 
 
 def probability_better(

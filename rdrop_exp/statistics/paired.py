@@ -7,7 +7,7 @@ a false alarm (0.05 for a 95 % interval). The intervals cover variation between 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 EXACT_UP_TO = 15
 """Sign-flip tests enumerate all 2ⁿ patterns up to this many differences, and draw patterns at random beyond."""
-MOST_SEEDS = 10_000
-"""Where significance would need more seeds than this, the difference counts as too small to detect."""
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
@@ -107,22 +105,6 @@ def _signs(n: int) -> "NDArray[np.float64]":
     return np.asarray(bits * 2.0 - 1.0, dtype=np.float64)
 
 
-def holm(p_values: Sequence[float | None]) -> list[tuple[float, int] | tuple[None, None]]:
-    """Holm's step-down correction (Holm 1979) for a family of tests, as (corrected p, factor of its own step).
-
-    The k-th smallest of m is multiplied by m − k + 1 and never falls below the one before it. None (no test) stays None
-    and does not count in m.
-    """
-    tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[Any] = [(None, None)] * len(p_values)
-    floor = 0.0
-    for rank, (p, i) in enumerate(tested):
-        factor = len(tested) - rank
-        floor = max(floor, min(1.0, p * factor))
-        corrected[i] = (floor, factor)
-    return corrected
-
-
 def effect_size(differences: Sequence[float]) -> float | None:
     """Cohen's d_z, mean over standard deviation of the differences, with Hedges' small-sample correction (Hedges 1981).
 
@@ -136,24 +118,3 @@ def effect_size(differences: Sequence[float]) -> float | None:
         return None
     half = (n - 1) / 2
     return mean / sd * math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half)
-
-
-def seeds_needed(mean: float, sd: float | None, level: float = 0.05) -> int | None:
-    """The smallest n whose t interval leaves out zero while mean and deviation stay: t₁₋ₗ/₂,ₙ₋₁ · sd/√n < |mean|.
-
-    A projection, not a promise: by then the mean will have moved, for better or worse. None where there is no deviation
-    to go by, or beyond MOST_SEEDS.
-    """
-    if not sd or mean == 0:
-        return None
-
-    def settles(n: int) -> bool:
-        return t_quantile(1 - level / 2, n - 1) * sd / math.sqrt(n) < abs(mean)
-
-    if not settles(MOST_SEEDS):
-        return None
-    low, high = 1, MOST_SEEDS  # `settles` is monotone in n: bisect
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settles(middle) else (middle, high)
-    return high

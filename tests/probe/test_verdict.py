@@ -55,7 +55,7 @@ def test_two_rates_need_wider_intervals() -> None:
 
 
 def test_more_seeds_are_a_number_only_where_one_can_be_given() -> None:
-    assert judge(effects({0.1: UNCLEAR})).more_seeds == Effect(0.1, tuple(UNCLEAR)).more_seeds == 9
+    assert judge(effects({0.1: UNCLEAR})).more_seeds == Effect(0.1, tuple(UNCLEAR)).more_seeds == 19
     assert judge(effects({0.1: [0.01, -0.01]})).more_seeds is None  # a mean of zero is never settled
     assert judge(effects({0.1: HELPS})).more_seeds is None
     assert judge(effects({0.1: [0.01]})).more_seeds is None  # one seed has no spread to go by
