@@ -13,14 +13,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rdrop_exp.report import write_page
-from tests.report.chromium import Chromium, find
+from rdrop_exp.report.pictures import find_chrome
+from tests.report.chromium import Chromium
 
 WIDTH, HEIGHT, MOST_BYTES = 1280, 1440, 300_000
 
 
 def draw(trials: Path, picture: Path) -> None:
     """Write the picture; an error says what is missing."""
-    binary = find()
+    binary = find_chrome()
     if binary is None:
         sys.exit("docs/picture.py: no Chromium or Chrome: apt-get install chromium, or set CHROMIUM")
     with tempfile.TemporaryDirectory() as folder:

@@ -3,13 +3,18 @@
 rdrop-report outputs/alpha                    # table in the terminal, page in outputs/alpha/report.html
 rdrop-report outputs/alpha --watch            # serve the page while a sweep runs
 rdrop-report machine1/alpha machine2/alpha --csv > alpha.csv
+rdrop-report outputs/alpha --no-page --figures figures --latex > alpha.tex
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rdrop_exp import console
+
+if TYPE_CHECKING:
+    from rdrop_exp.report.comparison import Report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,11 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--power", type=float, default=0.8, metavar="P", help="power for which seeds are projected (default: 0.8)")
     add("--top", type=int, default=30, metavar="N", help="number of groups to print; 0 prints all (default: 30)")
     add("--page", type=Path, metavar="PATH", help="where to write the page (default: report.html in the first folder)")
+    add("--figures", type=Path, metavar="DIR", help="save every figure of the page as SVG and PNG (needs Chrome)")
     add("--no-page", action="store_true", help="print the table only")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV with one line per group instead of writing a page")
     form.add_argument("--json", action="store_true", help="print JSON instead of writing a page")
     form.add_argument("--markdown", action="store_true", help="print Markdown instead of writing a page")
+    form.add_argument("--latex", action="store_true", help="print LaTeX tables (booktabs) instead of writing a page")
     form.add_argument(
         "--watch", action="store_true", help="serve the page on localhost and update it while a sweep runs"
     )
@@ -59,10 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(given: argparse.Namespace) -> None:
-    import rdrop_exp.report.export as export
     import rdrop_exp.report.table as table
     from rdrop_exp.report.compare import make_report
-    from rdrop_exp.report.comparison import Report
 
     if given.watch:
         from rdrop_exp.report.serve import serve
@@ -70,7 +75,7 @@ def _run(given: argparse.Namespace) -> None:
 
         known: dict[str, tuple[int, Trial]] = {}
 
-        def read() -> Report:
+        def read() -> "Report":
             return make_report(
                 given.folders, given.baseline, given.metric, known, smallest=given.smallest, power=given.power
             )
@@ -78,28 +83,40 @@ def _run(given: argparse.Namespace) -> None:
         serve(read, given.port)
         return
     report = make_report(given.folders, given.baseline, given.metric, smallest=given.smallest, power=given.power)
-    printed = given.csv or given.json or given.markdown
+    printed = as_text(report, given)
     if printed:
-        form = export.as_csv if given.csv else export.as_json if given.json else table.as_markdown
-        print(form(report).rstrip("\n"))
+        print(printed.rstrip("\n"))
     else:
         table.print_report(report, table.terminal(), given.top)
+    where = sys.stderr if printed else sys.stdout
     page = given.page or (None if printed or given.no_page else given.folders[0] / "report.html")
-    if page or given.wandb:
+    if page or given.wandb or given.figures:
         from rdrop_exp.report.page import build_page
 
         html = build_page(report)
         if page:
             page.write_text(html, encoding="utf-8")
-            print(f"Page: {page}", file=sys.stderr if printed else sys.stdout)
+            print(f"Page: {page}", file=where)
+        if given.figures:
+            from rdrop_exp.report.pictures import write_figures
+
+            print(f"Figures: {given.figures} ({len(write_figures(html, given.figures))} files)", file=where)
         if given.wandb:
             from rdrop_exp.report.wandb import log_report
 
-            print(log_report(report, html, given.folders[0]), file=sys.stderr if printed else sys.stdout)
+            print(log_report(report, html, given.folders[0]), file=where)
     if given.workspace:
         from rdrop_exp.report.workspace import save_workspace
 
-        print(f"W&B workspace: {save_workspace(report)}", file=sys.stderr if printed else sys.stdout)
+        print(f"W&B workspace: {save_workspace(report)}", file=where)
+
+
+def as_text(report: "Report", given: argparse.Namespace) -> str:
+    """The report in the form that was asked for; empty where none was."""
+    from rdrop_exp.report import export, latex, table
+
+    forms = {"csv": export.as_csv, "json": export.as_json, "markdown": table.as_markdown, "latex": latex.as_latex}
+    return next((form(report) for name, form in forms.items() if getattr(given, name)), "")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.comparison import Comparison, Report, Row, Summary
 from rdrop_exp.report.conclusion import conclusions
+from rdrop_exp.report.ranking import ranking
 from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status
 
@@ -120,6 +121,7 @@ def as_json(report: Report) -> str:
         "conclusions": conclusions(report),
         "counts": report.counts,
         "answers": [asdict(answer) for answer in report.answers],
+        "ranking": ranked.as_dict() if (ranked := ranking(report)) else None,
         "notes": report.notes,
         "comparisons": comparisons,
     }

@@ -46,6 +46,7 @@ function figures() {
     c.pairs.forEach((chart) => drawHeat(home, chart, c.metric));
   });
   section("parallel", (home, lead) => drawParallel(home, lead, c));
+  section("ranking", (home, lead) => drawRanking(home, lead, state.data.ranking));
   figuresOfSelected();
 }
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import rdrop_exp.report.figures as figures
+import rdrop_exp.report.ranking as ranking
 from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.commands import commands
 from rdrop_exp.report.comparison import Comparison, Report
@@ -18,8 +19,8 @@ from rdrop_exp.report.text import printable
 from rdrop_exp.report.trial import Status
 
 SCRIPTS = (
-    "charts.js", "state.js", "lines.js", "options.js", "effects.js", "figures.js", "downloads.js", "table.js",
-    "page.js",
+    "charts.js", "state.js", "lines.js", "options.js", "effects.js", "ranking.js", "figures.js", "downloads.js",
+    "table.js", "page.js",
 )  # fmt: skip
 PROBLEMS = 500
 """Maximum number of failed or unfinished trials listed on the page."""
@@ -73,6 +74,7 @@ def payload(report: Report) -> dict[str, Any]:
         "status": status_line(report),
         "answers": [{"answer": row.answer, "cells": row.cells} for row in report.answers],
         "notes": report.notes,
+        "ranking": ranking.payload(report),
         "comparisons": [_comparison(comparison, report) for comparison in report.comparisons],
         "problems": [
             {"name": printable(t.folder.name), "status": t.status, "error": t.error, "progress": t.progress}

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rdrop_exp.report import expected
+from rdrop_exp.report import expected, ranking
 from rdrop_exp.report.comparison import Comparison, Difference, Report, Row, Summary, Verdict
 from rdrop_exp.report.conclusion import conclusions, status_line
 from rdrop_exp.report.metric import Metric, interval, number, signed
@@ -83,13 +83,14 @@ def as_markdown(report: Report) -> str:
     """The conclusions, a table for each setting, the notes."""
     parts = ["\n\n".join(conclusions(report)), *filter(None, [expected.markdown(report.answers)])]
     for comparison in report.comparisons:
-        lines = [_caption(comparison), "", "| " + " | ".join(HEADINGS) + " |"]
+        lines = [caption(comparison), "", "| " + " | ".join(HEADINGS) + " |"]
         lines.append("|" + "|".join("---" if h in ("group", "verdict") else "---:" for h in HEADINGS) + "|")
         for row in comparison.rows:
             values = [cell.replace("|", "\\|") for cell in cells(row, comparison)]
             values[1] = f"`{values[1]}`"
             lines.append("| " + " | ".join(values) + " |")
         parts.append("\n".join(lines))
+    parts += filter(None, [ranking.markdown(report)])
     notes = [*warnings(report), *report.notes, *(note for c in report.comparisons for note in c.notes)]
     parts.append("\n".join([f"Trials: {status_line(report)}.", *(f"* {note}" for note in notes)]))
     return "\n\n".join(parts) + "\n"
@@ -100,7 +101,7 @@ def warnings(report: Report) -> list[str]:
     return list(dict.fromkeys(f"Warning: {text}" for c in report.comparisons for text in c.warnings))
 
 
-def _caption(comparison: Comparison) -> str:
+def caption(comparison: Comparison) -> str:
     metric = comparison.metric
     unit = " in %" if metric.scale == 100 else ""
     return (
@@ -129,6 +130,8 @@ def print_report(report: Report, console: "Console", top: int = 30) -> None:
     if report.answers:
         console.print()
         console.print(expected.terminal_table(report.answers, narrow=console.width < 130))
+    if ranked := ranking.ranking(report):
+        console.print(Text("\n" + "\n".join(ranking.sentences(ranked)).replace("`", "")), soft_wrap=True)
     console.print(Text(f"\nTrials: {status_line(report)}"))
     notes = [*report.notes, *(note for c in report.comparisons for note in c.notes)]
     problems = [f"{printable(str(t.folder))}: {t.status}: {t.error}" for t in report.trials if t.error]

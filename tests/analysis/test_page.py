@@ -11,11 +11,12 @@ from rdrop_exp.analysis.page import build_page, payload
 from rdrop_exp.analysis.table import HEADINGS, cells, table_rows
 from rdrop_exp.report.collect import collect
 from rdrop_exp.report.groups import settings
+from rdrop_exp.report.pictures import find_chrome
 from tests.analysis.helpers import append_analyses
-from tests.report.chromium import Chromium, find
+from tests.report.chromium import Chromium
 from tests.report.trials import EARLY, NONE, write_trial
 
-BINARY = find()
+BINARY = find_chrome()
 
 
 def estimate(value: float, low: float | None = None, high: float | None = None) -> dict[str, float | None]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rdrop_exp.report import write_page
-from tests.report.chromium import Chromium, find
+from rdrop_exp.report.pictures import find_chrome
+from tests.report.chromium import Chromium
 from tests.report.trials import EARLY, NONE, RDROP, write, write_trial
 
 # Test accuracies by seed. By hand, in points: rdrop − none = 1.2, 0.8, 0.9; early − none = 0.1, −0.1, 0.2.
@@ -25,7 +26,7 @@ def example(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    binary = find()
+    binary = find_chrome()
     if binary is None:
         pytest.skip("no Chromium or Chrome: apt-get install chromium")
     with Chromium(binary, tmp_path_factory.mktemp("profile")) as chromium:

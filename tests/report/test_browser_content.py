@@ -62,6 +62,9 @@ def test_downloads(browser: Chromium, page: str, browsed: Path, tmp_path: Path) 
     path = download(browser, "document.querySelector('#effects figure button')", tmp_path / "svg")
     assert path.name == "effects.svg"
     assert "rdrop dropout=0.3 alpha=1" in "".join(ElementTree.fromstring(path.read_text()).itertext())
+    path = download(browser, "document.querySelector('#curves figure button:nth-of-type(2)')", tmp_path / "png")
+    assert path.name == "curves-accuracy.png"
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert browser.errors == []
     assert {url.split(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
 
@@ -99,7 +102,8 @@ def test_title_question_warning_and_links(browser: Chromium, tmp_path: Path) -> 
     assert browser.evaluate(links) == [f"https://wandb.ai/lab/dropouts/runs/demo-{seed}" for seed in range(2)]
     assert browser.evaluate(text.format("#reproduce code")) == "rdrop-exp -m sweep=demo"
     hidden = "[...document.querySelectorAll('main > section[hidden]')].map((s) => s.id)"
-    assert browser.evaluate(hidden) == ["expected", "effects", "options", "analysis", "pairs", "parallel", "failures"]
+    absent = ["expected", "effects", "options", "analysis", "pairs", "parallel", "ranking", "failures"]
+    assert browser.evaluate(hidden) == absent
     assert browser.errors == []
 
 

@@ -122,7 +122,7 @@ def hostile(root: Path) -> None:
     failed.rename(root / "failed\x1b[2J-0123456789")
 
 
-@pytest.mark.parametrize("form", [[], ["--csv"], ["--markdown"], ["--json"]])
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--markdown"], ["--json"], ["--latex"]])
 def test_no_escape_sequence_is_printed(tmp_path: Path, form: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     hostile(tmp_path)
     assert main([str(tmp_path), *form]) == 0
