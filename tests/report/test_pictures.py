@@ -12,8 +12,8 @@ from tests.report.trials import EARLY, NONE, RDROP, write
 
 needs_chrome = pytest.mark.skipif(pictures.find_chrome() is None, reason="no Chromium or Chrome")
 NAMES = {
-    "effects", "options-test-accuracy-over-alpha-outliers-beyond-the-axis", "curves-accuracy", "curves-cross-entropy", "schedules-dropout",
-    "parallel", "cost",
+    "effects", "options-test-accuracy-over-alpha-outliers-beyond-the-axis", "curves-accuracy", "curves-cross-entropy",
+    "schedules-dropout", "parallel", "cost",
 }  # fmt: skip
 RANKING = {"ranking-average-rank", "ranking-wins-in-3-settings-row-over-column-a-tie-counts-half"}
 
