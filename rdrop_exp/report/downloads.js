@@ -15,7 +15,7 @@ function csvCell(value) {
 /** One line per group of all settings, with a column for each swept option. */
 function asCsv() {
   const rows = state.data.comparisons.flatMap((c) => c.rows),
-    hidden = ["options", "ranked", "index", "time", "wandb"];
+    hidden = ["options", "ranked", "index", "time", "wandb", "outlook"];
   const names = Object.keys(rows[0]).filter((name) => !hidden.includes(name));
   const swept = [...new Set(rows.flatMap((row) => Object.keys(row.options)))];
   const lines = rows.map((row) => [...names.map((name) => row[name]), ...swept.map((name) => row.options[name])]);

@@ -55,6 +55,7 @@ def test_downloads(browser: Chromium, page: str, browsed: Path, tmp_path: Path) 
     assert path.name == "demo.csv"
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert [row["group"] for row in rows] == [row.label for row in report.rows]
+    assert not {"outlook", "time", "wandb"} & rows[0].keys()  # for the eye
     assert float(rows[0]["difference"]) == pytest.approx(report.rows[0].difference.mean)  # type: ignore[union-attr]
     assert (rows[0]["alpha"], rows[0]["rank"], rows[0]["verdict"]) == ("1", "1", "inconclusive")
     path = download(browser, "document.querySelectorAll('#downloads button')[1]", tmp_path / "json")
