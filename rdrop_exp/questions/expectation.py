@@ -1,14 +1,15 @@
 """What a sweep expects before it runs: a line of `expects` in a sweep file.
 
-    {claim: TEXT, source: TEXT, on: MEASURE, at: [FROM, TO]} and one of
+    {claim: TEXT, source: TEXT, on: MEASURE, at: [FROM, TO], smallest: NUMBER} and one of
     {better: A, than: B}  {worse: A, than: B}     in the good direction of the measure; `than` may be a list: all hold
     {higher: A, than: B}  {lower: A, than: B}     by the number
-    {equal: A, to: B}                             the difference is below the sweep's `smallest`
+    {equal: A, to: B}                             the difference is below `smallest`
     {shape: hump|rises|falls|flat, over: OPTION, of: A}    over the levels of an option; or over: training, of one group
     {shape: rises|falls, best: OPTION, over: OPTION}       the best level of one option over the levels of another
 
-A and B are selectors (`selector`), MEASURE is one of `measure.MEASURES` and test accuracy if it is left out. `of`, a
-selector or a list of them, limits the groups; without it they are those of the regularizer that the option varies in.
+A and B are selectors (`selector`), MEASURE is one of `measure.MEASURES`, and test accuracy if it is left out.
+`smallest` is in the unit of the measure; the sweep's own serves all lines on accuracy. `of`, a selector or a list of
+them, limits the groups; without it they are those of the regularizer that the option varies in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ class Shape(StrEnum):
     FLAT = "flat"
 
 
-GENERAL = ("claim", "source", "on", "at")
+GENERAL = ("claim", "source", "on", "at", "smallest")
 PARTS = {kind: (kind, "than") for kind in Kind} | {Kind.EQUAL: ("equal", "to"), Kind.SHAPE: ("shape", "over")}
 """Keys that a kind needs."""
 OPTIONAL = {Kind.SHAPE: ("of", "best")}
@@ -59,6 +60,8 @@ class Expectation:
     on: Measure | None = None
     """None: the report's metric on test."""
     at: Window | None = None
+    smallest: float | None = None
+    """The smallest difference worth having, in the unit of the measure."""
     first: Selector | None = None
     """A; None for shapes."""
     others: tuple[Selector, ...] = ()
@@ -98,12 +101,15 @@ def parse_line(line: Any, where: str, smallest: float | None = None) -> Expectat
     short = ", ".join(f"{key}: {shown(given[key])}" for key in allowed if key in given and key not in GENERAL)
     measure = parse_measure(text["on"], f"{where}: on") if text["on"] else None
     common: dict[str, Any] = {"where": where, "kind": kind, "claim": text["claim"] or short, "source": text["source"]}
-    common |= {"on": measure, "at": _window(given.get("at"), measure, where)}
+    smallest = _smallest(
+        given.get("smallest"), smallest if measure is None or measure.unit == "points" else None, where
+    )
+    common |= {"on": measure, "at": _window(given.get("at"), measure, where), "smallest": smallest}
     if kind in (Kind.BETTER, Kind.WORSE) and measure and not measure.sign:
         raise OptionError(f"{where}: {kind} has no meaning for on={measure.name}; use higher or lower")
     if smallest is None and (kind is Kind.EQUAL or text["shape"] == Shape.FLAT):
         raise OptionError(f"{where}: {'equal' if kind is Kind.EQUAL else 'shape=flat'} needs smallest, the smallest"
-                          " difference worth having, in the sweep file")  # fmt: skip
+                          " difference worth having" + (f" on {measure.name}" if measure else ""))  # fmt: skip
     if kind is Kind.SHAPE:
         return Expectation(**common, **_shape(given, text, measure, where))
     other = PARTS[kind][1]
@@ -156,6 +162,12 @@ def _text(given: Mapping[str, Any], key: str, where: str) -> str:
     if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
         raise OptionError(f"{where}: {key}={shown(value)} must be text")
     return "" if value is None else str(value)
+
+
+def _smallest(value: Any, of_sweep: float | None, where: str) -> float | None:
+    if value is not None and (type(value) not in (int, float) or not 0 < value < float("inf")):
+        raise OptionError(f"{where}: smallest={shown(value)} must be a number above 0")
+    return of_sweep if value is None else float(value)
 
 
 def _window(value: Any, measure: Measure | None, where: str) -> Window | None:

@@ -98,7 +98,7 @@ def value(
         rows = [(loss, epoch) for row in read_rows(folder) if (loss := _number(row, "val/loss")) is not None
                 and (epoch := _number(row, "epoch")) is not None]  # fmt: skip
         found = min(rows)[1] if rows else None
-    elif at is None and name in (*EVALUATED, *TRAINED):
+    elif at is None and name.startswith(("test/", "val/", "train/")):
         found = _number(metrics, name)
     else:
         found = _mean(folder, name, at or (0.0, 1.0))
@@ -112,7 +112,7 @@ def _mean(folder: Path, name: str, window: Window) -> float | None:
         for row in read_rows(folder)
         if (v := _number(row, name)) is not None
         and (progress := _number(row, "progress")) is not None
-        and low <= progress <= high
+        and (low < progress <= high or progress == low == 0)
     ]
     return math.fsum(values) / len(values) if values else None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.launch import PlannedTrial
+from rdrop_exp.questions.contrasts import Key
 from rdrop_exp.questions.expectation import TRAINING, Expectation, Kind, parse
 from rdrop_exp.questions.flat import flatten
 from rdrop_exp.questions.measure import Measure, lacking
@@ -26,9 +27,6 @@ MOST_RESULTS = 1000
 """Finished trials that are read for their spread."""
 NARROWS_NOTHING = ("hydra", "sweep=", "scale=", "name=", "output_dir=", "logger", "analysis.")
 """Beginnings of overrides that leave the groups of a sweep as they are."""
-
-Key = tuple[int, int]
-"""Seed and split seed, by which trials are paired."""
 
 
 def check(texts: Mapping[str, Any], trials: Sequence[PlannedTrial]) -> list[str]:

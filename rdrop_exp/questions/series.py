@@ -43,8 +43,10 @@ def levels(e: Expectation, groups: Groups) -> dict[str, Levels]:
     least = 3 if e.shape is Shape.HUMP else 2
     found = {s: by_value(e.over, ids, groups) for s, ids in split(of_shape(e, groups), groups, e.over).items()}
     for setting, each in found.items():
-        numbers = [level for level in each if is_number(level[0]) or e.shape is Shape.FLAT]
-        found[setting] = [(v, ids) for v, ids in numbers if not e.best or len(by_value(e.best, ids, groups)) > 1]
+        ordered = each if e.shape is Shape.FLAT else numbers(each)
+        found[setting] = [
+            (v, ids) for v, ids in ordered if not e.best or len(numbers(by_value(e.best, ids, groups))) > 1
+        ]
     enough = {setting: each for setting, each in found.items() if len(each) >= least}
     if not enough:
         most = max(found.values(), key=len, default=[])
@@ -109,6 +111,11 @@ def by_value(option: str, ids: Iterable[str], groups: Groups) -> Levels:
         value = value_of(groups[identity], option)
         found.setdefault(plain(value), (value, []))[1].append(identity)
     return sorted(found.values(), key=lambda level: level[0] if is_number(level[0]) else float("inf"))
+
+
+def numbers(levels: Levels) -> Levels:
+    """The levels that are numbers, which have an order."""
+    return [level for level in levels if is_number(level[0])]
 
 
 def is_number(value: Any) -> bool:

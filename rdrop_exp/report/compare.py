@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.report.answers import answers
 from rdrop_exp.report.caveats import caveats, overall
 from rdrop_exp.report.collect import collect
 from rdrop_exp.report.comparison import Comparison, Report, Row, same_mean
@@ -50,6 +51,7 @@ def make_report(
     baseline = baseline or (declared.pop() if len(declared) == 1 else "")
     comparisons = [compare(setting, measured, baseline, sweeps) for setting in by_setting]
     relevant = {sweep.smallest for sweep in sweeps if sweep.smallest}
+    given = smallest
     smallest = smallest or (relevant.pop() if len(relevant) == 1 else None)
     for family in families(comparisons, sweeps):
         judge(family, smallest, power)
@@ -58,6 +60,7 @@ def make_report(
         comparison.notes += caveats(comparison)
     report = Report(trials=trials, comparisons=comparisons, notes=[], sweeps=sweeps)
     report.notes += overall(report, copies)
+    report.answers = answers(report, given, power)
     return report
 
 

@@ -1,6 +1,7 @@
 """What a sweep expected and what its trials answer, as rows of text for the terminal, Markdown, the page and W&B."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rdrop_exp.report.text import printable
@@ -11,13 +12,20 @@ if TYPE_CHECKING:
 HEADINGS = ("expected", "answer", "estimate [95 %]", "seeds", "source")
 
 
+class Answer(StrEnum):
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
+    IRRELEVANT = "no relevant difference"
+    OPEN = "cannot tell yet"
+
+
 @dataclass(kw_only=True, slots=True)
 class AnswerRow:
-    """One line of `expects` and its answer: agrees, disagrees, no relevant difference, or cannot tell yet."""
+    """One line of `expects` and its answer."""
 
     claim: str
     source: str = ""
-    answer: str
+    answer: Answer
     estimate: float | None = None
     interval: tuple[float, float] | None = None
     """95 % over all lines together."""
@@ -28,6 +36,8 @@ class AnswerRow:
     more_seeds: int | None = None
     """Further seeds for the wanted power at this estimate."""
     interim: bool = False
+    setting: str = ""
+    """Labels of data and model."""
     note: str = ""
     """Why there is no answer, in a sentence."""
 
@@ -73,7 +83,7 @@ def terminal_table(answers: list[AnswerRow], narrow: bool) -> "Table":
     shown = HEADINGS[: 4 if narrow else None]
     for heading in shown:
         table.add_column(heading, justify="right" if heading in ("estimate [95 %]", "seeds") else "left")
-    colours = {"agrees": "green", "disagrees": "red"}
+    colours = {Answer.AGREES: "green", Answer.DISAGREES: "red"}
     for answer in answers:
         texts = [Text(cell) for cell in answer.cells[: len(shown)]]
         texts[1].stylize(colours.get(answer.answer, "dim"))

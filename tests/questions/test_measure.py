@@ -32,6 +32,7 @@ def read(folder: Path, name: str, at: tuple[float, float] | None = None) -> floa
         ("test/accuracy", None, 93.0),
         ("train/loss", None, 0.4),
         ("train/loss", (0.0, 0.2), 1.5),
+        ("train/loss", (0.1, 0.2), 1.0),
         ("train/loss", (0.0, 1.0), 3.5 / 3),
         ("train/accuracy", (0.5, 1.0), 50.0),
         ("val/loss", (0.6, 1.0), 0.7),

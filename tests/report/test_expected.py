@@ -8,21 +8,21 @@ from rich.console import Console
 
 from rdrop_exp.report.compare import make_report
 from rdrop_exp.report.comparison import Report
-from rdrop_exp.report.expected import HEADINGS, AnswerRow
+from rdrop_exp.report.expected import HEADINGS, Answer, AnswerRow
 from rdrop_exp.report.page import build_page, payload
 from rdrop_exp.report.table import as_markdown, print_report
 from tests.report.chromium import Chromium
 
 ANSWERS = [
     AnswerRow(
-        claim="R-Drop beats | dropout", source="arXiv 2106.14448, table 5", answer="agrees", estimate=1.234,
+        claim="R-Drop beats | dropout", source="arXiv 2106.14448, table 5", answer=Answer.AGREES, estimate=1.234,
         interval=(0.5, 2.0), unit="points", seeds=8, planned=8,
     ),
     AnswerRow(
-        claim="early ends lower", answer="cannot tell yet", estimate=-0.00123, interval=(-0.01, 0.002), seeds=5,
+        claim="early ends lower", answer=Answer.OPEN, estimate=-0.00123, interval=(-0.01, 0.002), seeds=5,
         planned=8, interim=True, more_seeds=12,
     ),
-    AnswerRow(claim="a hump", answer="cannot tell yet", note="no trial has finished"),
+    AnswerRow(claim="a hump", answer=Answer.OPEN, note="no trial has finished"),
 ]  # fmt: skip
 
 
