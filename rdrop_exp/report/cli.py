@@ -55,6 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="print CSV with one line per group instead of writing a page")
     form.add_argument("--json", action="store_true", help="print JSON instead of writing a page")
     form.add_argument("--markdown", action="store_true", help="print Markdown instead of writing a page")
+    form.add_argument(
+        "--claims",
+        nargs="?",
+        const=Path("-"),
+        type=Path,
+        metavar="PATH",
+        help="print what all sweeps in the folders expected, and the answers, as Markdown (with PATH: to that file)",
+    )
     form.add_argument("--latex", action="store_true", help="print LaTeX tables (booktabs) instead of writing a page")
     form.add_argument(
         "--watch", action="store_true", help="serve the page on localhost and update it while a sweep runs"
@@ -69,6 +77,15 @@ def _run(given: argparse.Namespace) -> None:
     import rdrop_exp.report.table as table
     from rdrop_exp.report.compare import make_report
 
+    if given.claims:
+        from rdrop_exp.report import claims
+
+        text = claims.as_markdown(given.folders, given.smallest, given.power)
+        if given.claims == Path("-"):
+            print(text.rstrip("\n"))
+        else:
+            given.claims.write_text(text, encoding="utf-8")
+        return
     if given.watch:
         from rdrop_exp.report.serve import serve
         from rdrop_exp.report.trial import Trial
