@@ -80,12 +80,11 @@ def effective_comparisons(differences: Sequence[Differences], level: float = PLA
     draws = min(DRAWS, MOST_NUMBERS // (n * k))
     if k > MOST_SIMULATED or draws < DRAWS // 16 or not np.triu(correlation, 1).any():
         return float(level / independent)
-    values, vectors = np.linalg.eigh(correlation)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))).T.astype(np.float32)
+    root = np.linalg.cholesky(correlation).T.astype(np.float32)  # positive definite, because shrunk
     normal = np.random.default_rng(0).standard_normal((draws, n, k), dtype=np.float32)
     t_independent, t_correlated = _t(normal, present), _t(normal @ root, present)
     low, high = independent, level
-    for _ in range(12):
+    for _ in range(16):
         middle = (low + high) / 2
         bound = stdtrit(present.sum(axis=0) - 1, 1 - middle / 2)
         change = np.mean((t_correlated > bound).any(axis=1)) - np.mean((t_independent > bound).any(axis=1))
