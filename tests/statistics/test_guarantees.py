@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rdrop_exp.statistics import simultaneous
-from rdrop_exp.statistics.paired import t_quantile
+from rdrop_exp.statistics.items import item_reach, with_items
+from rdrop_exp.statistics.paired import t_interval, t_quantile
 from rdrop_exp.statistics.power import power, seeds_needed
 from rdrop_exp.statistics.sequential import OTHERWISE, PLANNED, anytime_interval
 from rdrop_exp.statistics.simultaneous import compare_together, effective_comparisons
@@ -149,3 +150,32 @@ def test_projected_seeds_deliver_their_power(effect: float, share: float) -> Non
     print(f"power of {needed} projected seeds, effect {effect}, 1 of {1 / share:.0f}: {delivered:.3f}")
     assert 0.78 <= delivered <= 0.90
     assert delivered == pytest.approx(power(effect, needed, PLANNED * share), abs=4 * 0.5 / math.sqrt(count))
+
+
+@pytest.mark.parametrize(("seeds", "most"), [(3, 0.985), (5, 0.98), (8, 0.965), (20, 0.965)])
+@pytest.mark.parametrize("items_differ", [0.8, 2.0])
+def test_intervals_for_new_seeds_and_new_items_cover(seeds: int, most: float, items_differ: float) -> None:
+    """Bits of two groups that are equally good on average; which items each gets right differs by `items_differ`.
+
+    Logits: difficulty of the item, luck of the seed, and what a group makes of an item.
+    """
+    rng = np.random.default_rng(seeds)
+    count, within, seeds_only = 0, 0, 0
+    for _ in range(2000):
+        difficulty = 2 + 1.5 * rng.standard_normal(ITEMS)
+        right = []
+        for _ in range(2):
+            logits = difficulty + items_differ * rng.standard_normal(ITEMS) + 0.1 * rng.standard_normal((seeds, 1))
+            right.append(rng.random((seeds, ITEMS)) < 1 / (1 + np.exp(-logits)))
+        differences = right[0].astype(float) - right[1]
+        interval = t_interval(differences.mean(axis=1).tolist())
+        if interval is None:
+            continue  # all seeds differ equally
+        count += 1
+        low, high = with_items(interval, item_reach(differences))
+        within += low <= 0 <= high
+        seeds_only += interval[0] <= 0 <= interval[1]
+    print(f"new items: {seeds} seeds, items {items_differ}: {within / count:.3f}, seeds only {seeds_only / count:.3f}")
+    assert count > 1990
+    assert 0.937 <= within / count <= most
+    assert items_differ < 2 or seeds_only < 0.95 * within
