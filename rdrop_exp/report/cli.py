@@ -4,6 +4,7 @@ rdrop-report outputs/alpha                    # table in the terminal, page in o
 rdrop-report outputs/alpha --watch            # serve the page while a sweep runs
 rdrop-report machine1/alpha machine2/alpha --csv > alpha.csv
 rdrop-report outputs/alpha --no-page --figures figures --latex > alpha.tex
+rdrop-report outputs/alpha --confirm          # train the best group and the baseline on fresh seeds, and report those
 """
 
 import argparse
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """The console command; returns its exit code: 0, or 2 after an error message of one sentence."""
-    return console.run("rdrop-report", _run, _parser().parse_args(arguments))
+    words, parser = list(sys.argv[1:] if arguments is None else arguments), _parser()
+    end = words.index("--") if "--" in words else len(words)
+    given = parser.parse_args(words[:end])
+    given.passed = words[end + 1 :]
+    if given.passed and given.confirm is None:
+        parser.error("options after -- are for the trials of --confirm")
+    if given.confirm is not None and (given.watch or given.claims):
+        parser.error("--confirm cannot be combined with --watch or --claims")
+    return console.run("rdrop-report", _run, given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument(
         "--watch", action="store_true", help="serve the page on localhost and update it while a sweep runs"
     )
+    add(
+        "--confirm",
+        nargs="?",
+        const=True,
+        type=int,
+        metavar="N",
+        help="train the best group and the baseline on N fresh seeds (default: as many as --power needs), and report"
+        " those alone; options after -- go to rdrop-exp, such as -- hydra.launcher.per_gpu=2",
+    )
     add("--port", type=int, default=8317, help="port for --watch (default: 8317)")
     add("--wandb", action="store_true", help="log table and page to the W&B group of the sweep")
     add("--workspace", action="store_true", help="save a W&B workspace (needs wandb-workspaces and a key)")
@@ -100,6 +118,13 @@ def _run(given: argparse.Namespace) -> None:
         serve(read, given.port)
         return
     report = make_report(given.folders, given.baseline, given.metric, smallest=given.smallest, power=given.power)
+    if given.confirm is not None:
+        from rdrop_exp.report.confirm import confirm
+
+        given.folders = [confirm(report, None if given.confirm is True else given.confirm, given.passed)]
+        if "hydra.launcher.dry_run=true" in given.passed:
+            return
+        report = make_report(given.folders, "", given.metric, smallest=given.smallest, power=given.power)
     printed = as_text(report, given)
     if printed:
         print(printed.rstrip("\n"))

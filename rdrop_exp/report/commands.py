@@ -39,7 +39,7 @@ def join(commands: list[str]) -> list[tuple[str, int]]:
     """
     counts: dict[tuple[str, ...], int] = defaultdict(int)
     for command in commands:
-        counts[tuple(_words(command))] += 1
+        counts[tuple(words_of(command))] += 1
     for key in [
         "seed",
         *dict.fromkeys(word.partition("=")[0] for words in counts for word in words[1:] if "=" in word),
@@ -48,7 +48,7 @@ def join(commands: list[str]) -> list[tuple[str, int]]:
     return [(_text(words), count) for words, count in counts.items()]
 
 
-def _words(command: str) -> list[str]:
+def words_of(command: str) -> list[str]:
     try:
         return shlex.split(command) if set(command) & {"'", '"', "\\"} else command.split()  # ten times as fast
     except ValueError:  # a quote without its partner

@@ -55,6 +55,10 @@ def _read(folder: Path) -> Sweep | None:
     )
     if folder.name != texts.get("name", name) and not any(a.startswith("name=") for a in arguments):
         arguments.append(f"name={folder.name}")
+    if name and (folder / f"{name}.yaml").is_file():  # beside its trials, as that of a confirmation
+        from rdrop_exp.launch.overrides import in_grammar
+
+        arguments.append(f"hydra.sweeper.folder={in_grammar(str(folder))}")
     return Sweep(
         folder=folder,
         title=texts.get("title", "") or name,
