@@ -193,4 +193,4 @@ def judge(question: Question, share: float, power: float = POWER) -> None:
         row.note = "the difference is the same in every seed, so it cannot be tested"
     row.estimate, row.interval = shown.mean, shown.interval if row.answer is Answer.AGREES else shown.wide
     if row.answer is Answer.OPEN and not row.interim:
-        row.more_seeds = shown.more_seeds(row.planned, share, power)
+        row.more_seeds, row.power = shown.more_seeds(row.planned, share, power), power

@@ -34,7 +34,8 @@ class AnswerRow:
     seeds: int = 0
     planned: int | None = None
     more_seeds: int | None = None
-    """Further seeds for the wanted power at this estimate."""
+    """Further seeds for the wanted power at this estimate; fresh ones where the planned seeds are used up."""
+    power: float = 0.8
     interim: bool = False
     setting: str = ""
     """Labels of data and model."""
@@ -46,7 +47,9 @@ class AnswerRow:
         """One text for each heading."""
         words = [self.answer, *(["interim"] if self.interim else [])]
         if self.more_seeds:
-            words[-1] += f" ({self.more_seeds} more seed{'s' if self.more_seeds > 1 else ''} for 80 % power)"
+            kind = "more" if self.planned is None or self.interim else "fresh"
+            seeds = f"{self.more_seeds} {kind} seed{'s' if self.more_seeds > 1 else ''}"
+            words[-1] += f" ({seeds} for {100 * self.power:g} % power)"
         estimate = (
             "" if self.estimate is None else f"{_number(self.estimate, self.unit, sign='+')} {self.unit}".rstrip()
         )

@@ -160,7 +160,12 @@ def test_more_seeds_are_projected_where_an_answer_is_open(tmp_path: Path) -> Non
     row = answer(tmp_path, {"better": "rdrop", "than": "none", "smallest": 0.1})
     assert row.answer == Answer.OPEN
     assert row.more_seeds == seeds_needed(0.2, sd, PLANNED)  # fresh ones
+    assert f"({row.more_seeds} fresh seeds for 80 % power)" in row.cells[1]
+    (surer,) = make_report([tmp_path], power=0.95).answers
+    assert surer.more_seeds == seeds_needed(0.2, sd, PLANNED, 0.95)
+    assert "95 % power" in surer.cells[1]
     no_plan = answer(tmp_path, {"better": "rdrop", "than": "none", "smallest": 0.1}, seeds=None)
+    assert "more seeds" in no_plan.cells[1]
     assert no_plan.more_seeds == (row.more_seeds or 0) - 8
     equal = answer(tmp_path, {"equal": "rdrop", "to": "none", "smallest": 0.3})
     assert equal.more_seeds is not None
