@@ -7,34 +7,47 @@ import yaml
 
 from tests.conftest import ROOT, Command
 
-SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
+FOLDER = ROOT / "sweeps"
+SWEEPS = sorted(path for pattern in ("*.yaml", "claims/*.yaml") for path in FOLDER.glob(pattern))
+CLAIMS = [path for path in SWEEPS if path.parent.name == "claims"]
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_shipped_sweeps_plan(command: Command, tmp_path: Path, path: Path) -> None:
-    content = yaml.safe_load(path.read_text())
+def plans() -> list[tuple[str, str | None]]:
+    """Name and scale of every plan that is shipped."""
+    names = {path.relative_to(FOLDER).with_suffix("").as_posix(): yaml.safe_load(path.read_text()) for path in SWEEPS}
+    return [(name, scale) for name, content in names.items() for scale in content.get("scales") or [None]]
+
+
+@pytest.mark.parametrize(("name", "scale"), plans())
+def test_shipped_sweeps_plan(command: Command, tmp_path: Path, name: str, scale: str | None) -> None:
+    content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    content |= (content.get("scales") or {}).get(scale, {})
     assert {"title", "answers", "baseline", "grids"} <= content.keys()
-    done = command("-m", f"sweep={path.stem}", "hydra.launcher.dry_run=true")
+    words = [f"scale={scale}"] if scale else []
+    done = command("-m", f"sweep={name}", *words, "hydra.launcher.dry_run=true")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == f"{path.stem}: {content['title']}"
+    assert lines[0] == f"{name}{f' ({scale})' if scale else ''}: {content['title']}"
     assert int(lines[1].split()[0]) >= 9
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SWEEPS if not p.stem.endswith(("_paper", "demo", "family"))], ids=lambda p: p.stem
-)
-def test_a_sweep_at_cpu_scale_has_one_at_the_papers(path: Path) -> None:
-    paper = path.with_name(f"{path.stem}_paper.yaml")
-    assert paper in SWEEPS
-    assert any("digits" in line for line in path.read_text().splitlines() if line.startswith("#"))
+def test_each_claim_is_stated_with_its_source_at_every_scale() -> None:
+    assert len(CLAIMS) == 16
+    for path in CLAIMS:
+        content = yaml.safe_load(path.read_text())
+        assert list(content["scales"]) == ["cpu", "gpu", "paper"]
+        assert content["seeds"] == 8
+        for scale in content["scales"].values():
+            expected = (content | scale)["expects"]
+            assert expected
+            assert all(line["claim"] and line["source"].startswith("arXiv ") for line in expected)
 
 
 def test_the_wandb_sweep_names_real_options() -> None:
     from rdrop_exp.config.arguments import why_unknown
 
-    content = yaml.safe_load((SWEEPS[0].parent / "wandb/alpha.yaml").read_text())
+    content = yaml.safe_load((FOLDER / "wandb/alpha.yaml").read_text())
     assert [why_unknown(key) for key in content["parameters"]] == [""] * len(content["parameters"])
     assert "rdrop-exp" in content["command"]
 
@@ -57,7 +70,7 @@ def planned(output: str) -> list[str]:
             "none dropout-p0.15 stochastic_depth-sd0.1",
         ),
         ("regularizer=dropout regularizer.alpha=0.5", "rdrop-p0.1-a0.5"),
-        ("sweep=alpha regularizer.alpha=7 seed=0", "none dropout-p0.1 rdrop-p0.1-a7"),
+        ("sweep=claims/alpha regularizer.alpha=7 seed=0", "dropout-p0.1 rdrop-p0.1-a7"),
         ("sweep=model_size model.name=resnet18 seed=0", "none early_dropout-p0.1-until6.667 dropout-p0.1"),
         ("model.name=resnet18,resnet50", "none none"),
     ],

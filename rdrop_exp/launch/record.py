@@ -22,7 +22,8 @@ FILE = "sweep.yaml"
 def write_sweep(plan: SweepPlan, content: dict[str, Any]) -> None:
     """Write sweep.yaml: `content` of a named sweep (empty: what is there stays), and `planned`, seeds by group.
 
-    A group keeps the number of its first launch into the folder: `seeds` of the sweep file, or else its trials' number.
+    A group keeps the number of its first launch into the folder that was more than one: `seeds` of the sweep file, or
+    else its trials' number. One seed says nothing about the difference that more would be planned after.
     """
     counts: dict[Path, Counter[str]] = defaultdict(Counter)
     for job in plan.jobs:
@@ -44,7 +45,7 @@ def update(path: Path, content: dict[str, Any], planned: dict[str, int]) -> None
         say(f"Warning: {path} is another program's file; the plan of this sweep was not written")
         return
     known = before.get("planned")
-    planned |= {str(group): n for group, n in known.items() if type(n) is int} if isinstance(known, dict) else {}
+    planned |= {str(group): n for group, n in known.items() if type(n) is int and n > 1} if isinstance(known, dict) else {}
     after = {**(content or before), **({"planned": planned} if planned else {})}
     if after and after != before:
         with atomic_file(path) as file:

@@ -339,13 +339,13 @@ def test_a_folder_that_cannot_be_used_fails_alone_and_a_damaged_result_is_run_ag
 
 
 def test_a_full_disk_does_not_end_the_runner(tmp_path, monkeypatch):
-    from rdrop_exp.launch import queue, sweeper
+    from rdrop_exp.launch import queue, record
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(queue, "write_result", full)
-    monkeypatch.setattr(sweeper.OmegaConf, "save", full)
+    monkeypatch.setattr(record, "atomic_file", full)
     hook = f"full_{tmp_path.name}"
     body = "if cfg.x == 1:\n    raise ValueError('no')\nreturn cfg.x"
     app = App(tmp_path, body, launcher={"summary": f"{hook}:report"})

@@ -20,7 +20,7 @@ from tests.probe.helpers import COST
         ("regularizer=rdrop", "regularizer"),
         ("regularizer.dropout=0.3", "regularizer.dropout"),
         ("seed=3", "seed"),
-        ("sweep=alpha", "sweep"),
+        ("sweep=claims/alpha", "sweep"),
         ("dataset=digits,cifar10", "dataset=digits,cifar10"),
         ("model", "model is not an option: write key=value"),
         ("schedule.epochs=[1", "schedule.epochs=[1"),
