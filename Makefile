@@ -16,7 +16,7 @@ install: .venv/installed ## Set up .venv with everything that demo, test and lin
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	touch $@
 
-demo: install ## Compare 8 regularizers on scikit-learn's digits, 3 seeds each
+demo: install ## Compare 5 regularizers on scikit-learn's digits, 8 seeds each
 	$(BIN)/rdrop-exp -m sweep=demo
 
 test: install ## Run the test suite (no network, GPU or account needed)
