@@ -43,7 +43,8 @@ def sentences(comparison: Comparison) -> tuple[str, str]:
         _optimism(comparison, headline),
         *_others(comparison, headline),
     ]
-    return _so_far(comparison, headline) + _main(comparison, headline), " ".join(text for text in texts if text)
+    so_far, main = _so_far(comparison, headline), _main(comparison, headline)
+    return so_far + (main[0].lower() + main[1:] if so_far else main), " ".join(text for text in texts if text)
 
 
 def _so_far(comparison: Comparison, headline: Row) -> str:
