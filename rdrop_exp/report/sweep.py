@@ -1,9 +1,10 @@
 """The description of a named sweep in sweep.yaml, which the sweeper writes next to its trials:
 
-sweep, title, answers, baseline, name, seeds, smallest, spread and expects as in the sweep's file; `arguments`, the
-overrides of the command line; and `planned`, the number of seeds of each group when it was first launched.
+sweep, title, answers, baseline, name, seeds, smallest, spread, expects and scale as in the sweep's file; `arguments`,
+the overrides of the command line; and `planned`, the number of seeds of each group when it was first launched.
 """
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from typing import Any
 
 from rdrop_exp.report.text import one_line
 from rdrop_exp.runs.folder import read_yaml
+
+ONE_CHOICE = re.compile(r"(?<==)choice\(([^(),]*)\)$")
+"""As the sweeper writes `key=value`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +53,11 @@ def _read(folder: Path) -> Sweep | None:
     except (OSError, ValueError):
         return None
     texts = {name: one_line(value) for name, value in content.items() if isinstance(value, str)}
-    name, arguments = (
-        texts.get("sweep", ""),
-        [one_line(a) for a in _list(content.get("arguments")) if isinstance(a, str)],
-    )
-    if folder.name != texts.get("name", name) and not any(a.startswith("name=") for a in arguments):
+    name, scale = texts.get("sweep", ""), [f"scale={texts['scale']}"] if texts.get("scale") else []
+    arguments = [ONE_CHOICE.sub(r"\1", one_line(a)) for a in _list(content.get("arguments")) if isinstance(a, str)]
+    experiment = Path(texts.get("name", name))
+    own_name = folder.parts[-len(experiment.parts) :] == experiment.parts
+    if not own_name and not any(a.startswith("name=") for a in arguments):
         arguments.append(f"name={folder.name}")
     if name and (folder / f"{name}.yaml").is_file():  # beside its trials, as that of a confirmation
         from rdrop_exp.launch.overrides import in_grammar
@@ -64,7 +68,7 @@ def _read(folder: Path) -> Sweep | None:
         title=texts.get("title", "") or name,
         question=texts.get("answers", ""),
         baseline=texts.get("baseline", "").removeprefix("regularizer="),
-        command=shlex.join(["rdrop-exp", "-m", f"sweep={name}", *arguments]) if name else "",
+        command=shlex.join(["rdrop-exp", "-m", f"sweep={name}", *scale, *arguments]) if name else "",
         seeds=_seeds(content.get("seeds")),
         planned=_planned(content.get("planned")),
         smallest=_positive(content.get("smallest")),

@@ -20,7 +20,14 @@ def claims(tmp_path: Path) -> Path:
     sweep(root, {"claim": "it | helps", "better": "rdrop", "than": "none", "source": "table 5"}, sweep="claims/demo")
     groups(root, {"none": 0.0, "rdrop": -2.0}, experiment="second")
     lines = [{"claim": "it helps", "better": "rdrop", "than": "none"}, {"claim": "broken", "beter": "rdrop"}]
-    (root / "second/sweep.yaml").write_text(yaml.safe_dump({"sweep": "claims/second", "expects": lines, "seeds": 8}))
+    content = {
+        "sweep": "claims/second",
+        "expects": lines,
+        "seeds": 8,
+        "scale": "gpu",
+        "arguments": ["device=choice(cpu)"],
+    }
+    (root / "second/sweep.yaml").write_text(yaml.safe_dump(content))
     groups(root, {"none": 0.0, "1": 9.0}, experiment="plain")
     (root / "plain/sweep.yaml").write_text("sweep: plain\n")
     write_trial(root, RDROP, 99, experiment="single")
@@ -38,9 +45,9 @@ def test_every_expectation_is_a_row(claims: Path, capsys: pytest.CaptureFixture[
     assert tuple(header) == HEADINGS
     assert first[:3] == ["it / helps", "table 5", "digits · vit_micro"]
     assert first[4:6] == ["8", "agrees"]
-    assert "sweep=claims/demo" in first[6]
+    assert first[6] == "`rdrop-exp -m sweep=claims/demo`"
     assert second[3].startswith("−2.00 points [")
-    assert second[5] == "disagrees"
+    assert second[5:] == ["disagrees", "`rdrop-exp -m sweep=claims/second scale=gpu device=cpu`"]
     assert broken[0] == "broken"
     assert "beter" in broken[3]
     assert broken[5].startswith("cannot tell yet")
