@@ -45,9 +45,8 @@ def update(path: Path, content: dict[str, Any], planned: dict[str, int]) -> None
         say(f"Warning: {path} is another program's file; the plan of this sweep was not written")
         return
     known = before.get("planned")
-    planned |= (
-        {str(group): n for group, n in known.items() if type(n) is int and n > 1} if isinstance(known, dict) else {}
-    )
+    known = known if isinstance(known, dict) else {}
+    planned |= {str(group): n for group, n in known.items() if type(n) is int and n > 1}
     after = {**(content or before), **({"planned": planned} if planned else {})}
     if after and after != before:
         with atomic_file(path) as file:
