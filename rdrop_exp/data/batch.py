@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    inputs: Tensor
-    """(batch, channels, size, size) float32, normalised, on the device."""
+    inputs: Any
+    """(batch, channels, size, size) float32, normalised, on the device; or, for text, a dictionary of (batch, length)."""
     targets: Tensor
     """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed."""
     mask: Tensor | None = None
