@@ -9,7 +9,7 @@ from torch import Tensor
 
 class Batch(NamedTuple):
     inputs: Any
-    """(batch, channels, size, size) float32, normalised, on the device; or, for text, a dictionary of (batch, length)."""
+    """(batch, channels, size, size) float32, normalised, or for text a dictionary of (batch, length)."""
     targets: Tensor
     """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed."""
     mask: Tensor | None = None

@@ -35,6 +35,7 @@ _WRAPPERS = ("Residual", "ResidualBlock", "ResidualDrop")  # x + branch(x) of Co
 class NoiseSite(NamedTuple):
     """A place for noise: `parent.attribute`, its name ("branch": stochastic depth), and the path of its block.
 
+    Without an attribute, the place is the first argument of the parent.
     Noise takes the place of a module without weights, and acts on the output of one with weights.
     """
 
