@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from rdrop_exp.noise.sites import NoiseSite
-
-ATTENTION = "noise_attention"
-"""Attribute of an attention module whose noise the attention function reads."""
+from rdrop_exp.noise.text_attention import NOISE
 
 _SITE_OF = (  # of a dropout module, by "path ParentClass"; the first that matches; "" where it never acts
     (r"pooler\.dropout|Albert(Layer|Group)$", ""),  # AlbertLayer has one and never calls it
@@ -37,7 +35,7 @@ def noise_sites(model: nn.Module) -> Iterator[NoiseSite]:
         block = _numbered(path)
         name, children = type(parent).__name__, dict(parent.named_children())
         if hasattr(parent, "is_causal") and hasattr(parent, "config") and not _calls_its_dropout(name):
-            yield NoiseSite(parent, ATTENTION, "attention", block)
+            yield NoiseSite(parent, NOISE, "attention", block)
         for attribute, child in children.items():
             words = f"{path}.{attribute} {name}".lstrip(".")
             if isinstance(child, nn.Dropout):
