@@ -28,7 +28,8 @@ class Spec:
 class Data(Protocol):
     """Three sets of batches. Every draw is a function of (seed, epoch, batch or item)."""
 
-    spec: Spec
+    spec: Any
+    """What the model is built for: `Spec`, or `text.tokens.TextSpec`."""
     steps_per_epoch: int
     """Complete batches, at least 1: a set smaller than a batch is one batch."""
     sizes: dict[str, int]

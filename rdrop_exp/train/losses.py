@@ -1,4 +1,4 @@
-"""Task losses and consistency losses: pure functions over the outputs of one or several noisy passes.
+"""The batch loss and consistency losses: pure functions over the outputs of one or several noisy passes.
 
 One normalisation, per item (a sample, or a token that counts) and for m passes:
 
@@ -14,34 +14,10 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rdrop_exp.config.schema import OptionError, nearest
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """(items, classes) and (items,) classes or (items, classes) probabilities → (items,)."""
-    targets = targets.to(logits.dtype) if targets.is_floating_point() else targets
-    return F.cross_entropy(logits, targets, reduction="none")
-
-
-def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """(items, values) and the same, or (items,) for one value → (items,), mean over values."""
-    return (outputs - targets.view_as(outputs)).square().mean(-1)
-
-
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """(items, labels) and the same in 0..1, or (items,) for one label → (items,), mean over labels."""
-    targets = targets.view_as(logits).to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
-
-
-TASK_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": cross_entropy,
-    "squared_error": squared_error,
-    "binary_cross_entropy": binary_cross_entropy,
-}
+from rdrop_exp.tasks.losses import TASK_LOSSES
 
 
 def _target(x: Tensor, fixed: bool) -> Tensor:
@@ -149,13 +125,15 @@ def loss(
     mask: Tensor | None = None,
     items: int | Tensor | None = None,
     task: str = "cross_entropy",
+    label_smoothing: float = 0.0,
     divergence: str = "kl",
     stop_gradient: bool = False,
 ) -> Loss:
     """The batch loss. Outputs (passes * batch, ..., classes), pass by pass; targets (batch, ...) or as the task wants.
 
     `mask` (batch, ...) selects the items that count; `items` is what the sum over them is divided by, by default their
-    number: give the number in the whole effective batch when this is one micro-batch of it.
+    number: give the number in the whole effective batch when this is one micro-batch of it. Labels are smoothed where
+    targets are classes: probabilities are smoothed where they are made.
     """
     outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).reshape(passes, -1, outputs.shape[-1])
     count = outputs.shape[1]
@@ -171,7 +149,8 @@ def loss(
     def mean(losses: Tensor) -> Tensor:
         return (losses if weights is None else losses * weights).sum() / items
 
-    each = TASK_LOSSES[task](outputs.flatten(0, 1), torch.cat([targets] * passes))
+    smoothing = {} if targets.is_floating_point() or not label_smoothing else {"smoothing": label_smoothing}
+    each = TASK_LOSSES[task](outputs.flatten(0, 1), torch.cat([targets] * passes), **smoothing)
     task_loss = mean(each.view(passes, count).mean(0))
     if passes == 1 or alpha == 0.0:
         return Loss(task_loss, task_loss, torch.zeros_like(task_loss))

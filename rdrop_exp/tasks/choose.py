@@ -1,0 +1,19 @@
+"""Which task the options pose."""
+
+from rdrop_exp.config.options import Options
+from rdrop_exp.tasks import classification, images
+from rdrop_exp.tasks.task import Task, kind_of
+
+
+def task_of(options: Options) -> Task:
+    """The task of the data set."""
+    kind = kind_of(options.dataset)
+    if kind == "language":
+        from rdrop_exp.tasks import language
+
+        return language.task(options)
+    if kind == "pair":
+        from rdrop_exp.tasks import seq2seq
+
+        return seq2seq.task(options)
+    return images.task() if kind == "image" else classification.task(options)
