@@ -71,7 +71,7 @@ def test_correlations_against_scipy(pairs: list[tuple[float, float]]) -> None:
 
 def test_constant_predictions_correlate_with_nothing() -> None:
     assert metrics.matthews([1, 1, 1], [0, 1, 0]) == 0.0
-    assert metrics.pearson(np.float32([0.1] * 3), [1, 2, 3]) == 0.0
+    assert metrics.pearson(np.full(3, 0.1, np.float32), [1, 2, 3]) == 0.0
     assert metrics.spearman([1, 2, 3], [4, 4, 4]) == 0.0
 
 
