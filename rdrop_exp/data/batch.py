@@ -11,7 +11,8 @@ class Batch(NamedTuple):
     inputs: Any
     """(batch, channels, size, size) float32, normalised, or for text a dictionary of (batch, length)."""
     targets: Tensor
-    """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed."""
+    """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed, or (batch,) float32 numbers; of
+    tokens (batch, length) int64."""
     mask: Tensor | None = None
     """(batch,) bool, the items that count; None: all."""
 
@@ -58,7 +59,8 @@ def items(batch: Batch) -> int | Tensor:
     """Number of items in a batch: those of the mask, or all."""
     if batch.mask is not None:
         return batch.mask.sum()
-    return batch.targets.numel() if not batch.targets.is_floating_point() else batch.targets[..., 0].numel()
+    targets = batch.targets
+    return targets[..., 0].numel() if targets.is_floating_point() and targets.ndim > 1 else targets.numel()
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

@@ -36,11 +36,19 @@ def task(options: Options) -> Task:
         unit="tokens",
         presets="bert_micro or bert_base",
         preview=preview,
+        fingerprint=fingerprint,
         load=load,
         build=build,
         meter=_meter,
         units_per_step=tokens_per_step,
     )
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Of one's own files, or the name of a published data set."""
+    from rdrop_exp.text.readers import text_fingerprint
+
+    return text_fingerprint(dataset)
 
 
 def preview(dataset: Dataset) -> Preview:

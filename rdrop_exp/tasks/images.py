@@ -27,6 +27,7 @@ def task() -> Task:
         unit="images",
         presets="resnet_micro_8 or vit_tiny",
         preview=_preview,
+        fingerprint=_fingerprint,
         load=_load,
         build=_build,
         meter=_meter,
@@ -38,6 +39,12 @@ def _preview(dataset: Dataset) -> Preview:
     from rdrop_exp.data.datasets import preview
 
     return preview(dataset)
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    from rdrop_exp.data.fingerprint import fingerprint
+
+    return fingerprint(dataset)
 
 
 def _load(o: Options, device: torch.device) -> Data:

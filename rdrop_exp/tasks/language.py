@@ -20,6 +20,7 @@ def task(options: Options) -> Task:
         unit="tokens",
         presets="gpt_micro or gpt2",
         preview=classification.preview,
+        fingerprint=classification.fingerprint,
         load=classification.load,
         build=classification.build,
         meter=_meter,

@@ -27,6 +27,7 @@ def task(options: Options) -> Task:
         unit="tokens",
         presets="transformer_micro or bart_large" if summaries else "transformer_micro or transformer_iwslt",
         preview=classification.preview,
+        fingerprint=classification.fingerprint,
         load=classification.load,
         build=build,
         meter=_meter,

@@ -56,7 +56,9 @@ class Task:
     presets: str
     """Presets of models that fit, in the sentence that refuses another model."""
     preview: Callable[[Dataset], Preview]
-    """Reads the data set without torch."""
+    """What the data set holds, without torch; `OptionError` where it is missing or unusable."""
+    fingerprint: Callable[[Dataset], str]
+    """Of one's own files, or the name of a published data set; quick where it can be."""
     load: Callable[[Options, torch.device], Data]
     build: Callable[[Options, Any, torch.device], tuple[nn.Module, InstalledNoise]]
     """(options, data.spec, device): the network with its initial weights, and its noise."""

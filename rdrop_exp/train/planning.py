@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rdrop_exp.config.compose import options_of
 from rdrop_exp.config.identity import trial_spec
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.options import Dataset, Options
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions import planning as questions
@@ -60,10 +60,12 @@ def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
 
 @functools.cache
 def _look_at(dataset: str) -> "Preview":
-    from rdrop_exp.data.datasets import Preview, preview
+    from rdrop_exp.data.datasets import Preview
+    from rdrop_exp.tasks.choose import task_of
 
+    options = Options(dataset=from_plain(Dataset, json.loads(dataset)))
     try:
-        return preview(from_plain(Dataset, json.loads(dataset)))
+        return task_of(options).preview(options.dataset)
     except OptionError as error:
         if not plans_only():
             raise
