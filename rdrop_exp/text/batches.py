@@ -23,8 +23,8 @@ def by_items(lengths: Ints, size: int, seed: int, epoch: int) -> list[Ints]:
 def by_tokens(lengths: Ints, tokens: int, seed: int, epoch: int) -> list[Ints]:
     """Shuffled batches of at most `tokens` tokens with padding (a longer item is a batch alone).
 
-    Items are sorted by length and cut; only items of equal length change places between epochs, so every epoch has the
-    same number of batches.
+    Items are sorted by their padded length and cut; only items of equal length change places between epochs, so every
+    epoch has the same number of batches.
     """
     random = _random(seed, epoch)
     shuffled = random.permutation(len(lengths))
@@ -35,9 +35,9 @@ def by_tokens(lengths: Ints, tokens: int, seed: int, epoch: int) -> list[Ints]:
 
 def cut(order: Ints, lengths: Ints, tokens: int) -> list[Ints]:
     """`order`, which rises in length, in pieces whose longest item times their number is at most `tokens`."""
-    pieces, start = [], 0
-    for end in range(1, len(order) + 1):
-        if end == len(order) or int(lengths[order[end]]) * (end + 1 - start) > tokens:
+    pieces, start, sizes = [], 0, lengths[order].tolist()
+    for end in range(1, len(sizes) + 1):
+        if end == len(sizes) or sizes[end] * (end + 1 - start) > tokens:
             pieces.append(order[start:end])
             start = end
     return pieces

@@ -1,10 +1,8 @@
 """A text data set, tokenized once and held on the device."""
 
 import dataclasses
-import hashlib
-import io
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +17,7 @@ from rdrop_exp.text.texts import Texts
 from rdrop_exp.text.tokenizers import Tokenizer, make_tokenizer
 from rdrop_exp.text.tokens import Ragged, TextSpec, TokenData
 
-log = logging.getLogger(__name__)
-
-Arrays = dict[str, NDArray[np.int64]]
+Arrays = dict[str, NDArray[Any]]
 
 
 def load_text(options: Options, device: torch.device) -> TokenData:
@@ -30,55 +26,67 @@ def load_text(options: Options, device: torch.device) -> TokenData:
     texts = read(d)
     with status(f"tokenizing {len(texts.first):,} texts"):
         tokenizer = make_tokenizer(options, _training_text(texts))
-        name = _key(texts, tokenizer, d.max_length)
-        arrays = cached(name, lambda: _encoded(texts, tokenizer, d.max_length))
-    long = int(arrays.pop("long")[0])
-    if long and d.too_long == "error":
+        arrays = _tokens(texts, tokenizer, d.max_length)
+    long = arrays.pop("long")
+    if len(long) and d.too_long == "error":
+        others = f" and {len(long) - 1:,} other items are" if len(long) > 1 else " is"
         raise OptionError(
-            f"dataset.max_length={d.max_length}: {long:,} of {len(texts.first):,} texts are longer; raise it, or set"
+            f"dataset.max_length={d.max_length}: {texts.where(int(long[0]))}{others} longer; raise it, or set"
             " dataset.too_long=truncate"
         )
     names = dict.fromkeys(key.partition(".")[0] for key in arrays)
-    stores = {
-        name: Ragged(arrays[f"{name}.flat"].astype(np.int32), arrays[f"{name}.starts"], arrays[f"{name}.lengths"])
-        for name in names
-    }
+    stores = {name: Ragged(arrays[f"{name}.flat"], arrays[f"{name}.lengths"]) for name in names}
     if texts.kind == "language":
         texts, stores = _blocks(texts, stores["input"], tokenizer, d.max_length, d.fraction)
-    tokens = sum(int(store.lengths.sum()) for store in stores.values())
+    tokens = sum(int(store.lengths.sum()) for name, store in stores.items() if name != "segment")
     note = f"{tokens:,} tokens, vocabulary of {tokenizer.size:,} ({tokenizer.kind})"
-    note += f", {long:,} texts cut to {d.max_length} tokens" if long and texts.kind != "language" else ""
+    note += f", {len(long):,} items cut to {d.max_length} tokens" if len(long) else ""
     classes = 1 if texts.kind == "value" else len(texts.classes)
     spec = TextSpec(texts.kind, classes, tokenizer, d.max_length)
     return TokenData(texts, spec, stores, options, device, note)
 
 
-def _training_text(texts: Texts) -> Iterable[str]:
-    for i in texts.sets["train"]:
-        yield texts.first[i]
-        if texts.second:
-            yield texts.second[i]
+def _training_text(texts: Texts) -> list[str]:
+    items = texts.sets["train"].tolist()
+    return [text for part in (texts.first, texts.second) if part for text in map(part.__getitem__, items)]
+
+
+def _tokens(texts: Texts, tokenizer: Tokenizer, limit: int) -> Arrays:
+    """As `_encoded`, cached by texts and tokenizer."""
+    key = cache.of_texts([texts.kind, str(limit), tokenizer.fingerprint()], texts.first, texts.second)
+    return cache.cached(
+        f"tokens-{key}.npz",
+        "tokens",
+        lambda path: dict(np.load(path)),
+        lambda: _encoded(texts, tokenizer, limit),
+        lambda file, arrays: np.savez(file, allow_pickle=False, **arrays),
+    )
 
 
 def _encoded(texts: Texts, tokenizer: Tokenizer, limit: int) -> Arrays:
-    """Flat token ids with starts and lengths of "input", and where the task has them, "segment" and "target"."""
-    sequences, long = {}, 0
+    """Flat token ids and lengths of "input", and where the task has them, "segment" and "target"; what is too long.
+
+    {"input.flat": (tokens,) int32, "input.lengths": (items,) int64, …, "long": positions of items that are cut}
+    """
+    long: set[int] = set()
+
+    def cut(side: list[str], *begin: int) -> Iterator[list[int]]:
+        for i, ids in enumerate(tokenizer.plain(side)):
+            if len(ids) >= limit:
+                long.add(i)
+            yield [*begin, *ids[: limit - 1], tokenizer.end]
+
     if texts.kind == "language":
-        sequences["input"] = tokenizer.plain(texts.first)
+        stores = {"input": Ragged.of(tokenizer.plain(texts.first))}
     elif texts.kind == "pair":
-        source, target = tokenizer.plain(texts.first), tokenizer.plain(texts.second)
-        long = sum(len(ids) >= limit for ids in source) + sum(len(ids) >= limit for ids in target)
-        sequences["input"] = [[*ids[: limit - 1], tokenizer.end] for ids in source]
-        sequences["target"] = [[tokenizer.begin, *ids[: limit - 1], tokenizer.end] for ids in target]
+        stores = {"input": Ragged.of(cut(texts.first)), "target": Ragged.of(cut(texts.second, tokenizer.begin))}
     else:
-        sequences["input"], segments, long = tokenizer.encode(texts.first, texts.second, limit)
-        if texts.second:
-            sequences["segment"] = segments
-    arrays: Arrays = {"long": np.asarray([long])}
-    for name, ids in sequences.items():
-        store = Ragged.of(ids)
-        arrays |= {f"{name}.flat": store.flat.numpy(), f"{name}.lengths": store.lengths}  # type: ignore[dict-item]
-        arrays[f"{name}.starts"] = store.starts.numpy()
+        ids, segments, cuts = tokenizer.encode(texts.first, texts.second, limit)
+        stores = {"input": Ragged.of(ids)} | ({"segment": Ragged.of(segments)} if texts.second else {})
+        long.update(cuts)
+    arrays: Arrays = {"long": np.asarray(sorted(long), np.int64)}
+    for name, store in stores.items():
+        arrays |= {f"{name}.flat": store.flat.numpy(), f"{name}.lengths": store.lengths}
     return arrays
 
 
@@ -87,60 +95,28 @@ def _blocks(
 ) -> tuple[Texts, dict[str, Ragged]]:
     """Each set's paragraphs as one stream, an end token after each, in blocks of `size` tokens and the one to predict.
 
-    The last block of the training set is dropped where it is incomplete.
+    Neighbouring blocks share that token. The last block of the training set is dropped where it is incomplete.
     """
     flats: list[NDArray[np.int32]] = []
     starts: list[NDArray[np.int64]] = []
     lengths: list[NDArray[np.int64]] = []
     sets, offset, count = {}, 0, 0
-    flat = store.flat.numpy()
-    ends = store.starts.numpy() + store.lengths
-    for name, items in texts.sets.items():
-        pieces = [np.append(flat[start:end], tokenizer.end) for start, end in _spans(store, ends, items)]
-        stream = np.concatenate(pieces).astype(np.int32)
+    flat, ends = store.flat.numpy(), np.cumsum(store.lengths)
+    for name, items in texts.sets.items():  # each holds the paragraphs of a file, in order
+        first, last = items[0], items[-1]
+        part = flat[ends[first] - store.lengths[first] : ends[last]]
+        stream = np.insert(part, np.cumsum(store.lengths[items]), tokenizer.end).astype(np.int32)
         begins = np.arange(0, len(stream) - 1, size)
         each = np.minimum(size + 1, len(stream) - begins)
         if name == "train":
-            begins, each = begins[each == size + 1], each[each == size + 1]
-            kept = max(1, round(fraction * len(begins)))
-            begins, each = begins[:kept], each[:kept]
-            if not len(begins):
+            complete = int((each == size + 1).sum())
+            if not complete:
                 raise OptionError(f"dataset.max_length={size} is longer than the training text ({len(stream)} tokens)")
+            begins, each = (x[: max(1, round(fraction * complete))] for x in (begins, each))
         flats.append(stream)
         starts.append(begins + offset)
         lengths.append(each)
         sets[name] = np.arange(count, count + len(begins))
         offset, count = offset + len(stream), count + len(begins)
-    blocks = Ragged(np.concatenate(flats), np.concatenate(starts), np.concatenate(lengths))
+    blocks = Ragged(np.concatenate(flats), np.concatenate(lengths), np.concatenate(starts))
     return dataclasses.replace(texts, sets=sets), {"input": blocks}
-
-
-def _spans(store: Ragged, ends: NDArray[np.int64], items: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
-    return zip(store.starts.numpy()[items], ends[items], strict=True)
-
-
-def _key(texts: Texts, tokenizer: Tokenizer, limit: int) -> str:
-    digest = hashlib.blake2b(f"{texts.kind} {limit} {tokenizer.fingerprint()}".encode(errors="replace"), digest_size=16)
-    for part in (texts.first, texts.second):
-        digest.update("\0".join(part).encode(errors="replace") + b"\1")
-    return digest.hexdigest()
-
-
-def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays cached under `name`, or else those of `make`; an unusable cache is only a warning."""
-    path = cache.folder() / f"tokens-{name}.npz"
-    with cache.locked(path.with_suffix(".lock")):
-        if path.exists():
-            try:
-                with np.load(path) as file:
-                    return dict(file)
-            except (OSError, ValueError, EOFError, KeyError) as error:
-                log.warning("Cannot read cached tokens %s, tokenizing again: %s", path, error)
-        arrays = make()
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        try:
-            cache.write(path, lambda file: file.write(buffer.getvalue()))
-        except OSError as error:
-            log.warning("Cannot cache tokens in %s: %s", path, error)
-        return arrays

@@ -1,6 +1,7 @@
 """Token sequences of different lengths in one tensor on the device; a batch is gathered and padded there."""
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,19 +19,30 @@ MULTIPLE = 8
 """Lengths of batches are rounded up to a multiple of this: few shapes, and aligned matrix products."""
 
 
+def padded(lengths: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Lengths rounded up to `MULTIPLE`, but to at most `limit`, which may be all that the model allows."""
+    return np.minimum(-(-lengths // MULTIPLE) * MULTIPLE, limit)
+
+
 class Ragged:
     """Sequences of different lengths as one flat tensor."""
 
-    def __init__(self, flat: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+    def __init__(
+        self, flat: NDArray[np.int32], lengths: NDArray[np.int64], starts: NDArray[np.int64] | None = None
+    ) -> None:
+        """Without `starts`, one sequence begins where the last one ends."""
+        starts = np.cumsum(lengths) - lengths if starts is None else starts
         self.lengths = lengths
         self.flat = torch.from_numpy(flat)
         self.starts, self.counts = torch.from_numpy(starts), torch.from_numpy(lengths)
 
     @classmethod
-    def of(cls, sequences: Sequence[Sequence[int]]) -> "Ragged":
-        lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-        flat = np.fromiter((token for ids in sequences for token in ids), np.int32, int(lengths.sum()))
-        return cls(flat, np.cumsum(lengths) - lengths, lengths)
+    def of(cls, sequences: Iterable[Sequence[int]]) -> "Ragged":
+        flat, lengths = array("i"), array("q")
+        for ids in sequences:
+            flat.extend(ids)
+            lengths.append(len(ids))
+        return cls(np.array(flat, np.int32), np.array(lengths, np.int64))
 
     def to(self, device: torch.device) -> "Ragged":
         self.flat, self.starts, self.counts = (x.to(device) for x in (self.flat, self.starts, self.counts))
@@ -68,7 +80,12 @@ class TokenData:
         self.sets = texts.sets
         self.stores = {name: store.to(device) for name, store in stores.items()}
         self.labels = torch.from_numpy(texts.labels).to(device) if len(texts.labels) else None
-        self.lengths = np.max([store.lengths for store in stores.values()], axis=0)
+        shift = {"input": texts.kind == "language", "target": True}
+        """Tokens of each store that are targets only: targets are shifted by one."""
+        self.shift = {name: int(shift.get(name, False)) for name in stores}
+        self.widths = {name: padded(s.lengths - self.shift[name], spec.length) for name, s in stores.items()}
+        self.lengths = np.max(list(self.widths.values()), axis=0)
+        """Padded, of inputs and targets."""
         d = options.dataset
         steps = len(self._train_batches(0))
         self.steps_per_epoch = min(steps, d.limit or steps)
@@ -88,6 +105,12 @@ class TokenData:
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         for items in self._train_batches(epoch)[start : self.steps_per_epoch]:
             yield self.batch(items)
+
+    def tokens_per_step(self) -> float:
+        """Tokens of a training batch without padding, inputs and targets, on average over an epoch."""
+        items = np.concatenate(self._train_batches(0)[: self.steps_per_epoch])
+        texts = [store for name, store in self.stores.items() if name != "segment"]
+        return sum(int(store.lengths[items].sum()) for store in texts) / self.steps_per_epoch
 
     def validation(self) -> Iterator[Batch]:
         return map(self.batch, self.evaluation_batches("validation"))
@@ -110,7 +133,7 @@ class TokenData:
         items = torch.from_numpy(positions).to(self.device, non_blocking=True)
         pad, kind = self.spec.tokenizer.pad, self.spec.kind
         if kind == "language":
-            tokens, mask = self._gather("input", items, positions, pad, extra=1)
+            tokens, mask = self._gather("input", items, positions, pad)
             inputs = {"input_ids": tokens[:, :-1], "attention_mask": mask[:, :-1].long()}
             return Batch(inputs, tokens[:, 1:], mask[:, 1:])
         tokens, mask = self._gather("input", items, positions, pad)
@@ -120,12 +143,10 @@ class TokenData:
         if kind != "pair":
             assert self.labels is not None
             return Batch(inputs, self.labels[items])
-        target, kept = self._gather("target", items, positions, pad, extra=1)
+        target, kept = self._gather("target", items, positions, pad)
         inputs |= {"decoder_input_ids": target[:, :-1], "decoder_attention_mask": kept[:, :-1].long()}
         return Batch(inputs, target[:, 1:], kept[:, 1:])
 
-    def _gather(
-        self, store: str, items: Tensor, positions: NDArray[np.int64], fill: int, extra: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        longest = int(self.stores[store].lengths[positions].max()) - extra
-        return self.stores[store].gather(items, -(-longest // MULTIPLE) * MULTIPLE + extra, fill)
+    def _gather(self, store: str, items: Tensor, positions: NDArray[np.int64], fill: int) -> tuple[Tensor, Tensor]:
+        width = int(self.widths[store][positions].max()) + self.shift[store]
+        return self.stores[store].gather(items, width, fill)

@@ -25,7 +25,7 @@ Clause = list[tuple[str, str]]
 """(part of speech, word) in order."""
 
 
-def read_toy(options: Dataset) -> Texts:
+def read_toy(options: Dataset, files: object = None) -> Texts:
     """The toy data set of that name; the same on every machine."""
     make, kind = TOYS[options.name]
     return assemble(options, kind, make(random.Random(17)))  # type: ignore[arg-type]
