@@ -167,7 +167,7 @@ class Regularizer:
 
 @dataclass(kw_only=True, slots=True)
 class Schedule:
-    shape: Literal["cosine", "linear", "constant", "step"] = "cosine"
+    shape: Literal["cosine", "linear", "constant", "step", "inverse_sqrt"] = "cosine"
     """Shape of the learning-rate decay after warm-up."""
     epochs: Positive = 30
     """Training epochs."""
