@@ -146,7 +146,7 @@ def _check_args(options: Options, config: Any) -> None:
 def _check_length(options: Options, config: Any, spec: TextSpec) -> None:
     """`OptionError` where texts may be longer than the model's positions reach."""
     most = getattr(config, "max_position_embeddings", None)
-    if most is None:
+    if most is None or most < 1:  # XLNet says -1: any length
         return
     if "roberta" in config.model_type or config.model_type == "camembert":
         most -= (config.pad_token_id or 0) + 1  # positions are numbered from there

@@ -59,13 +59,13 @@ def _without_modules(parent: nn.Module, children: dict[str, nn.Module], block: s
         yield NoiseSite(parent, "attention", "projection", block)
         yield NoiseSite(parent, "attention", "branch", block)
         return
+    by_sample = not name.startswith("OPT")  # whose feed-forward takes all tokens of the batch as rows
     for attribute in children:
-        if attribute in ("self_attn", "encoder_attn"):
-            yield NoiseSite(parent, attribute, "projection", block)
-            yield NoiseSite(parent, attribute, "branch", block)
-        elif attribute in ("fc2", "mlp", "ffn_output") and not _has_dropout(children[attribute]):
-            yield NoiseSite(parent, attribute, "mlp", block)
-            yield NoiseSite(parent, attribute, "branch", block)
+        attention = attribute in ("self_attn", "encoder_attn")
+        if attention or (attribute in ("fc2", "mlp", "ffn_output") and not _has_dropout(children[attribute])):
+            yield NoiseSite(parent, attribute, "projection" if attention else "mlp", block)
+            if by_sample:
+                yield NoiseSite(parent, attribute, "branch", block)
 
 
 def _has_dropout(module: nn.Module) -> bool:
