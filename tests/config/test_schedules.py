@@ -173,7 +173,7 @@ def test_learning_rate_in_steps() -> None:
 
 
 def test_learning_rate_by_the_inverse_square_root() -> None:
-    """Vaswani et al. 2017: warmup^0.5 * min(step^-0.5, step * warmup^-1.5), steps from 1, is 1 at the end of warm-up."""
+    """warmup^0.5 * min(step^-0.5, step * warmup^-1.5), steps from 1: Vaswani et al. 2017, scaled to a maximum of 1."""
     steps = np.arange(1, TOTAL + 1)
     for warmup in (1, 40, TOTAL):
         expected = warmup**0.5 * np.minimum(steps**-0.5, steps * warmup**-1.5)
