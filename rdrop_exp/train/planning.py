@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def describe(cfg: DictConfig) -> PlannedTrial:
     """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
+    from rdrop_exp.tasks.choose import task_of
+
     options = options_of(cfg)
     data = look_at(options.dataset)
     refusals.ask(options)
@@ -38,6 +40,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         method=o.regularizer.name,
         data="" if o.dataset.name == "digits" else data.summary,
         notes=[*([changed] if changed else []), *(f"{name} has no effect" for name in spec.unused)],
+        metric=f"val/{task_of(o).selection(o)[0]}",
         options=asdict(o),
     )
 
