@@ -21,26 +21,12 @@ from rdrop_exp.train.losses import loss
 from tests.conftest import ROOT
 from tests.noise.test_shared_prefix import same_draws
 from tests.noise.test_sites import check_dropped
-from tests.noise.text_architectures import CASES, TEXT_SITES, WORDS, build, options_of, places_of, row, spec_of
+from tests.noise.text_architectures import CASES, TEXT_SITES, build, options_of, places_of, row, spec_of, tokens
 
 FIRST, SECOND, PATH = 0.25, 0.5, 0.4
 CPU = torch.device("cpu")
 
 walk = pytest.mark.parametrize("family", CASES)
-
-
-def tokens(kind: str, rows: int = 4, length: int = 12, seed: int = 0) -> dict[str, Tensor]:
-    """A batch whose second half has four tokens less than the first; language modelling has whole blocks."""
-    ids = torch.randint(4, WORDS, (rows, length), generator=torch.Generator().manual_seed(seed))
-    mask = torch.ones_like(ids)
-    if kind != "language":
-        mask[rows // 2 :, -4:] = 0
-    ids = ids.masked_fill(mask == 0, 0)
-    ids[torch.arange(rows), mask.sum(1) - 1] = 2
-    inputs = {"input_ids": ids, "attention_mask": mask}
-    return inputs | (
-        {"decoder_input_ids": ids.flip(0), "decoder_attention_mask": mask.flip(0)} if kind == "pair" else {}
-    )
 
 
 @functools.cache
@@ -191,9 +177,12 @@ def test_padding_and_later_tokens_change_nothing(family: str) -> None:
 @torch.no_grad()
 def test_attention_is_fused_while_its_noise_is_off(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fused, calls = nn.functional.scaled_dot_product_attention, []
-    monkeypatch.setattr(
-        nn.functional, "scaled_dot_product_attention", lambda *a, **k: calls.append(k["dropout_p"]) or fused(*a, **k)
-    )
+
+    def counting(*tensors: Any, dropout_p: float, **options: Any) -> Tensor:
+        calls.append(dropout_p)
+        return fused(*tensors, **options)
+
+    monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", counting)
     inputs, count = tokens(CASES[family][1]), places_of(family)["attention"]
     for sites, scale, training, expected in (
         ("attention", 0.0, True, count), ("attention", 1.0, True, 0), ("attention", 1.0, False, count),
@@ -206,7 +195,7 @@ def test_attention_is_fused_while_its_noise_is_off(family: str, monkeypatch: pyt
         assert calls == [0.0] * expected, (sites, scale, training)
 
 
-PREFIXES = {  # family, regularizer, and where the passes begin to differ
+PREFIXES: dict[str, tuple[str, dict[str, Any], str]] = {  # family, regularizer, and where the passes begin to differ
     "bert": ("BERT", {"sites": "mlp"}, "model.bert.encoder.layer.0"),
     "bert_head": ("BERT", {"sites": "head"}, "model.dropout"),
     "bert_embed": ("BERT", {}, ""),  # masks are made after the embeddings

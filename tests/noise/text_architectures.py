@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
@@ -75,6 +76,20 @@ def build(family: str) -> TextModel:
     """The model of a family without noise, as transformers makes it."""
     kind = CASES[family][1]
     return TextModel(create(options_of(family), spec_of(kind)), kind)
+
+
+def tokens(kind: str, rows: int = 4, length: int = 12, seed: int = 0) -> dict[str, Tensor]:
+    """A batch whose second half has four tokens less than the first; language modelling has whole blocks."""
+    ids = torch.randint(4, WORDS, (rows, length), generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones_like(ids)
+    if kind != "language":
+        mask[rows // 2 :, -4:] = 0
+    ids = ids.masked_fill(mask == 0, 0)
+    ids[torch.arange(rows), mask.sum(1) - 1] = 2
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    return inputs | (
+        {"decoder_input_ids": ids.flip(0), "decoder_attention_mask": mask.flip(0)} if kind == "pair" else {}
+    )
 
 
 def places_of(family: str) -> dict[str, int]:
