@@ -15,7 +15,7 @@ USERS_TEXTS = ("text_csv", "parallel", "summaries")
 """Data sets of one's own, of images and of texts."""
 FROM_FILES = ("imagenet", "image_folder", "image_csv", "flowers102", "pets", "food101")
 """Data sets whose images are decoded from files."""
-GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
+GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mm", "qnli", "rte", "wnli")
 PAIRS = ("parallel", "summaries", "toy_translation")
 """Data sets whose targets are texts."""
 TEXTS = (*GLUE, "text_csv", "wikitext2", "wikitext103", "toy_text", "toy_language", *PAIRS)

@@ -55,7 +55,7 @@ def _language(root: Path, option: str, value: str, stem: str = "train") -> Path:
     """Refuses a language that has no file."""
     names = [each.name.removesuffix(".gz") for each in root.iterdir()]
     languages = sorted({name.removeprefix(f"{stem}.") for name in names if name.startswith(f"{stem}.")})
-    raise OptionError(f"dataset.{option}={value}: no {stem}.{value} in dataset.root={root}{nearest(value, languages)}")
+    raise OptionError(f"dataset.{option}={value}: no {stem}.{value} in dataset.root={root}{nearest('', languages)}")
 
 
 def read_parallel(options: Dataset, files: Files) -> Texts:

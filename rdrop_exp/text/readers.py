@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from rdrop_exp.config.identity import USERS_TEXTS
 from rdrop_exp.config.options import Dataset
 from rdrop_exp.text.files import STEMS, Files, needed, read_lines, root_of
 from rdrop_exp.text.glue import GLUE, glue_files, read_glue
@@ -15,8 +16,6 @@ from rdrop_exp.text.tables import read_text_csv, text_csv_files
 from rdrop_exp.text.texts import Part, Texts, assemble
 from rdrop_exp.text.toy import TOYS, read_toy
 
-USERS_TEXTS = ("text_csv", "parallel", "summaries")
-"""Data sets of one's own."""
 WIKITEXT = {"wikitext2": "wikitext-2", "wikitext103": "wikitext-103"}
 
 

@@ -109,8 +109,8 @@ class TokenData:
     def tokens_per_step(self) -> float:
         """Tokens of a training batch without padding, inputs and targets, on average over an epoch."""
         items = np.concatenate(self._train_batches(0)[: self.steps_per_epoch])
-        texts = [store for name, store in self.stores.items() if name != "segment"]
-        return sum(int(store.lengths[items].sum()) for store in texts) / self.steps_per_epoch
+        lengths = [store.lengths[items] - self.shift[name] for name, store in self.stores.items() if name != "segment"]
+        return float(np.sum(lengths)) / self.steps_per_epoch
 
     def validation(self) -> Iterator[Batch]:
         return map(self.batch, self.evaluation_batches("validation"))
@@ -134,7 +134,7 @@ class TokenData:
         pad, kind = self.spec.tokenizer.pad, self.spec.kind
         if kind == "language":
             tokens, mask = self._gather("input", items, positions, pad)
-            inputs = {"input_ids": tokens[:, :-1], "attention_mask": mask[:, :-1].long()}
+            inputs = {"input_ids": tokens[:, :-1], "attention_mask": mask[:, 1:].long()}
             return Batch(inputs, tokens[:, 1:], mask[:, 1:])
         tokens, mask = self._gather("input", items, positions, pad)
         inputs = {"input_ids": tokens, "attention_mask": mask.long()}
@@ -144,7 +144,7 @@ class TokenData:
             assert self.labels is not None
             return Batch(inputs, self.labels[items])
         target, kept = self._gather("target", items, positions, pad)
-        inputs |= {"decoder_input_ids": target[:, :-1], "decoder_attention_mask": kept[:, :-1].long()}
+        inputs |= {"decoder_input_ids": target[:, :-1], "decoder_attention_mask": kept[:, 1:].long()}
         return Batch(inputs, target[:, 1:], kept[:, 1:])
 
     def _gather(self, store: str, items: Tensor, positions: NDArray[np.int64], fill: int) -> tuple[Tensor, Tensor]:
