@@ -63,8 +63,7 @@ class TextModel(nn.Module):
 
 def build_text_network(options: Options, spec: TextSpec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
     """The network on its device, and the handle that sets its drop rates; `OptionError` names what does not fit."""
-    if options.peer.name:
-        raise OptionError(f"peer.name={options.peer.name}: mutual learning is for images; leave the peer out")
+    refuse_peer(options)
     network = TextModel(create(options, spec), spec.kind)
     if options.model.checkpoint:
         load_checkpoint(network, options)
@@ -78,6 +77,12 @@ def build_text_network(options: Options, spec: TextSpec, device: torch.device) -
     if options.regularizer.alpha > 0:
         noise.shared_prefix = find_shared_prefix(network, noise.layers, inputs, late=options.share_passes)
     return network, noise
+
+
+def refuse_peer(options: Options) -> None:
+    """`OptionError` where two networks are asked for."""
+    if options.peer.name:
+        raise OptionError(f"peer.name={options.peer.name}: mutual learning is for images; leave the peer out")
 
 
 def example(spec: TextSpec, device: torch.device) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The configuration of a transformers model, fitted to the data, or one sentence on why it does not fit."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +82,6 @@ def _of_type(options: Options, spec: TextSpec) -> Any:
 
 def _of_place(options: Options, spec: TextSpec) -> Any:
     from transformers import AutoConfig
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     part = options.model
     place, offline = place_of(part.name), is_offline(part.name)
@@ -97,7 +97,7 @@ def _of_place(options: Options, spec: TextSpec) -> Any:
     except Exception as error:
         if not part.pretrained and "/" not in part.name:
             raise OptionError(
-                f"model.name={part.name} is not a transformers model{nearest(part.name, CONFIG_MAPPING_NAMES)}:"
+                f"model.name={part.name} is not a transformers model{nearest(part.name, _types(spec))}:"
                 f" {HEADS[spec.kind].purpose} needs {HEADS[spec.kind].advice}"
             ) from error
         why = "the hub cannot be reached, and it is not in its local cache" if offline else first_line(error)
@@ -128,11 +128,17 @@ def is_offline(name: str) -> bool:
 
 def _check_type(name: str, model_type: str, spec: TextSpec) -> None:
     """`OptionError` where transformers has no such head for the type, naming a preset that fits."""
+    head = HEADS[spec.kind]
+    if model_type not in _types(spec):
+        raise OptionError(f"model.name={name} cannot be used for {head.purpose}: choose {head.advice}")
+
+
+def _types(spec: TextSpec) -> Collection[str]:
+    """The model types that have a head for the task."""
     from transformers.models.auto import modeling_auto
 
-    head = HEADS[spec.kind]
-    if model_type not in getattr(modeling_auto, head.types):
-        raise OptionError(f"model.name={name} cannot be used for {head.purpose}: choose {head.advice}")
+    types: Collection[str] = getattr(modeling_auto, HEADS[spec.kind].types)
+    return types
 
 
 def _check_args(options: Options, config: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from rdrop_exp.config.options import Dataset, Options
 from rdrop_exp.config.schema import OptionError
@@ -34,10 +36,10 @@ def task(options: Options) -> Task:
         divergence=divergence,
         column="accuracy" if kind == "class" else "",
         unit="tokens",
-        presets="bert_micro or bert_base",
         preview=preview,
         fingerprint=fingerprint,
         load=load,
+        check_model=check_model,
         build=build,
         meter=_meter,
         units_per_step=tokens_per_step,
@@ -69,6 +71,22 @@ def load(o: Options, device: torch.device) -> Data:
             f"dataset.label_smoothing={o.dataset.label_smoothing:g} is for classes, which this task lacks"
         )
     return load_text(o, device)
+
+
+def check_model(o: Options) -> None:
+    """Any transformers model."""
+    import torch
+
+    from rdrop_exp.models.text import TextModel, create, refuse_peer
+    from rdrop_exp.noise.install import install_noise
+    from rdrop_exp.text.tokens import TextSpec
+
+    refuse_peer(o)
+    kind, tokenizer = kind_of(o.dataset), SimpleNamespace(size=300, pad=0, begin=1, end=2, kind="bpe")
+    bare = dataclasses.replace(o, model=dataclasses.replace(o.model, pretrained=False, checkpoint=""))
+    with torch.device("meta"):
+        spec = TextSpec(kind, 2, cast(Any, tokenizer), o.dataset.max_length)
+        install_noise(TextModel(create(bare, spec), kind), o.regularizer)
 
 
 def build(o: Options, spec: Any, device: torch.device) -> tuple[nn.Module, InstalledNoise]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.schema import OptionError
 from rdrop_exp.tasks.task import Meter, Task
 
 if TYPE_CHECKING:
@@ -25,10 +28,10 @@ def task() -> Task:
         divergence="kl",
         column="accuracy",
         unit="images",
-        presets="resnet_micro_8 or vit_tiny",
         preview=_preview,
         fingerprint=_fingerprint,
         load=_load,
+        check_model=_check_model,
         build=_build,
         meter=_meter,
         units_per_step=lambda o, data: o.optimizer.batch_size,
@@ -53,9 +56,40 @@ def _load(o: Options, device: torch.device) -> Data:
     return load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
 
 
+def _check_model(o: Options) -> None:
+    import torch
+
+    from rdrop_exp.models.build import create_network
+    from rdrop_exp.noise.install import install_noise
+
+    for group, part in (("model", o.model), ("peer", o.peer)):
+        if part.name:
+            _refuse_text_model(o, part.name)
+            bare = dataclasses.replace(part, pretrained=False, checkpoint="")
+            with torch.device("meta"):
+                install_noise(create_network(bare, group, classes=10, channels=3), o.regularizer)
+
+
+def _refuse_text_model(o: Options, name: str) -> None:
+    """`OptionError` for a type of transformers that reads tokens; it is asked only where timm has no such model."""
+    import timm
+
+    if timm.is_model(name) or find_spec("transformers") is None:
+        return
+    from transformers.models.auto import modeling_auto
+
+    types = ("CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM", "SEQUENCE_CLASSIFICATION")
+    if any(name in getattr(modeling_auto, f"MODEL_FOR_{each}_MAPPING_NAMES") for each in types):
+        raise OptionError(
+            f"model.name={name} is a text model, but dataset={o.dataset.label or o.dataset.name} has images: choose an"
+            " image model, for example model=resnet_micro_8"
+        )
+
+
 def _build(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
     from rdrop_exp.models.build import build_network
 
+    _refuse_text_model(o, o.model.name)
     return build_network(o, classes=spec.classes, channels=spec.channels, image_size=spec.image_size, device=device)
 
 

@@ -53,13 +53,13 @@ class Task:
     """What train/ rows measure beside losses: accuracy, or empty."""
     unit: str
     """What speed counts: images or tokens."""
-    presets: str
-    """Presets of models that fit, in the sentence that refuses another model."""
     preview: Callable[[Dataset], Preview]
     """What the data set holds, without torch; `OptionError` where it is missing or unusable."""
     fingerprint: Callable[[Dataset], str]
     """Of one's own files, or the name of a published data set; quick where it can be."""
     load: Callable[[Options, torch.device], Data]
+    check_model: Callable[[Options], None]
+    """Builds the model without data and without memory; `OptionError` for what timm or transformers refuse."""
     build: Callable[[Options, Any, torch.device], tuple[nn.Module, InstalledNoise]]
     """(options, data.spec, device): the network with its initial weights, and its noise."""
     meter: Callable[[Options, Data, str], Meter]
