@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,15 @@ def _tokens(texts: Texts, tokenizer: Tokenizer, limit: int) -> Arrays:
     return cache.cached(
         f"tokens-{key}.npz",
         "tokens",
-        lambda path: dict(np.load(path)),
+        _read,
         lambda: _encoded(texts, tokenizer, limit),
         lambda file, arrays: np.savez(file, allow_pickle=False, **arrays),
     )
+
+
+def _read(path: Path) -> Arrays:
+    with open(path, "rb") as file:  # numpy leaves it open where it is no zip file
+        return dict(np.load(file))
 
 
 def _encoded(texts: Texts, tokenizer: Tokenizer, limit: int) -> Arrays:

@@ -74,7 +74,12 @@ class Tokenizer:
 
     def fingerprint(self) -> str:
         """Changes with the vocabulary and the rules."""
-        return str(self.backend.backend_tokenizer.to_str())
+        rules = getattr(self.backend, "backend_tokenizer", None)
+        if rules is None:  # written in Python
+            return f"{type(self.backend).__name__} {sorted(self.backend.get_vocab().items())}"
+        rules.no_truncation()  # what the last call has left there
+        rules.no_padding()
+        return str(rules.to_str())
 
 
 def make_tokenizer(options: Options, corpus: list[str]) -> Tokenizer:
