@@ -37,7 +37,7 @@ def rebuild(trial: Trial, device: str = "") -> RebuiltTrial:
     o = from_dict(trial.options)
     data = task_of(o).load(o, place)
     if trial.data and trial.data != data.fingerprint:
-        raise OptionError(f"{trial.folder}: its images in dataset.root={o.dataset.root} have changed since")
+        raise OptionError(f"{trial.folder}: its data in dataset.root={o.dataset.root} have changed since")
     network, noise = initial_network(o, data.spec, place)
     setup = Setup(options=o, network=network, noise=noise, data=data, device=place)
     step = saved["state"]["step"] if "state" in saved else round((trial.best_epoch or 0) * data.steps_per_epoch)

@@ -43,9 +43,9 @@ ANALYSES = tuple(
 MEASURES = (*EVALUATED, *TRAINED, *EPOCHS, *COLUMNS, *ANALYSES)
 
 _LOWER_IS_BETTER = ("loss", "entropy", "error", "perplexity", "nll", "mse", "mae", "rmse", "brier", "ece", "divergence")
-_SHARES = ("accuracy", "top", "precision", "recall", "f1", "error", "matthews", "pearson", "spearman")
-_POINTS = ("bleu", "rouge")
-"""In points already."""
+_SHARES = ("accuracy", "top", "precision", "recall", "f1", "error")
+_TIMES_100 = ("matthews", "pearson", "spearman", "rouge")
+"""At most 1, shown times 100 without a sign of percent."""
 
 
 def lower_is_better(name: str) -> bool:
@@ -53,16 +53,26 @@ def lower_is_better(name: str) -> bool:
     return any(word in name for word in _LOWER_IS_BETTER)
 
 
+def is_share(name: str) -> bool:
+    """Whether it is a share of one, which is shown in percent."""
+    return name.startswith(_SHARES)
+
+
 def scale_of(name: str) -> float:
-    """100 for shares of one, which are shown in percent, else 1."""
-    return 100.0 if name.startswith(_SHARES) else 1.0
+    """100 for what is at most 1: shares, correlations and ROUGE; else 1."""
+    return 100.0 if is_share(name) or name.startswith(_TIMES_100) else 1.0
+
+
+def unit_of(name: str) -> str:
+    """points, where a difference is one of percentages or of a score that goes to 100; else empty."""
+    return "points" if scale_of(name) == 100 or name == "bleu" else ""
 
 
 def shown(name: str, value: float) -> str:
     """`accuracy 97.21%`, `matthews 53.10`, `bleu 27.31`, `perplexity 12.3`."""
     if scale_of(name) == 100:
-        return f"{name} {100 * value:.2f}{'%' if name == 'accuracy' else ''}"
-    return f"{name} {value:.2f}" if name.startswith(_POINTS) else f"{name} {value:.4g}"
+        return f"{name} {100 * value:.2f}{'%' if is_share(name) else ''}"
+    return f"{name} {value:.2f}" if name == "bleu" else f"{name} {value:.4g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +92,7 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        points = self.scale == 100 or self.name.rpartition("/")[2].startswith(_POINTS)
-        return "points" if points else "epochs" if self.name in EPOCHS else ""
+        return "epochs" if self.name in EPOCHS else unit_of(self.name.rpartition("/")[2])
 
 
 def parse_measure(name: str, where: str) -> Measure:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -114,7 +115,12 @@ def train(
 
     network.load_state_dict(state.best)
     noise.set_rates(0.0)
-    metrics, tested = evaluate(network, data.test(), autocast(o.precision, device), task.meter(o, data, "test"))
+    cast = autocast(o.precision, device)
+    if p.metrics and f"val/{task.metric}" not in p.metrics:  # validation went by the loss alone
+        whole = replace(o, validate="metric")
+        metrics, state.items = evaluate(network, data.validation(), cast, task.meter(whole, data, "val"))
+        p.metrics |= metrics
+    metrics, tested = evaluate(network, data.test(), cast, task.meter(o, data, "test"))
     p.metrics |= metrics
     p.seconds = earlier + since_start.seconds()
     return p, ({} if state.items is None else {"val": state.items.cpu()}) | {"test": tested}

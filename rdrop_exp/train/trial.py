@@ -209,4 +209,5 @@ def outcome(setup: Setup, p: Progress) -> dict[str, Any]:
         "steps": p.step,
         "seconds": p.seconds,
         f"{setup.task.unit}_per_second": p.step * units / max(p.train_seconds, 1e-9),
+        **({"tokens_per_step": units} if setup.task.unit == "tokens" else {}),
     }
