@@ -67,6 +67,11 @@ class Task:
     units_per_step: Callable[[Options, Data], float]
     """Images or tokens of an optimizer step, on average."""
 
+    @property
+    def classifies(self) -> bool:
+        """Whether every item has one class, as accuracy and calibration suppose."""
+        return self.column == "accuracy"
+
     def selection(self, options: Options) -> tuple[str, bool]:
         """What validation selects by, and whether higher is better."""
         return ("loss", False) if options.validate == "loss" else (self.metric, self.higher_is_better)
