@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from rdrop_exp.config.identity import USERS_TEXTS
 from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.text import hub
 from rdrop_exp.text.files import STEMS, Files, needed, read_lines, root_of
 from rdrop_exp.text.glue import GLUE, glue_files, read_glue
 from rdrop_exp.text.pairs import parallel_files, read_parallel, read_summaries, summary_files
@@ -16,12 +18,10 @@ from rdrop_exp.text.tables import read_text_csv, text_csv_files
 from rdrop_exp.text.texts import Part, Texts, assemble
 from rdrop_exp.text.toy import TOYS, read_toy
 
-WIKITEXT = {"wikitext2": "wikitext-2", "wikitext103": "wikitext-103"}
-
 
 def wikitext_files(options: Dataset) -> Files:
     """Three files in `root`, or in a folder such as `wikitext-2` inside it."""
-    name = WIKITEXT[options.name]
+    name = hub.WIKITEXT[options.name]
     root, files = root_of(options, name, f"{name}-raw"), Files()
     for part, stem in {**{part: stems[0] for part, stems in STEMS.items()}, "validation": "valid"}.items():
         files[part] = (needed(root, [f"{stem}.txt", f"wiki.{stem}.tokens", f"wiki.{stem}.raw"]),)
@@ -46,7 +46,7 @@ class Reader(NamedTuple):
 READERS = {
     **dict.fromkeys(TOYS, Reader(lambda options: {}, read_toy)),
     **dict.fromkeys(GLUE, Reader(glue_files, read_glue)),
-    **dict.fromkeys(WIKITEXT, Reader(wikitext_files, read_wikitext)),
+    **dict.fromkeys(hub.WIKITEXT, Reader(wikitext_files, read_wikitext)),
     "text_csv": Reader(text_csv_files, read_text_csv),
     "parallel": Reader(parallel_files, read_parallel),
     "summaries": Reader(summary_files, read_summaries),
@@ -55,9 +55,23 @@ READERS = {
 
 def read(options: Dataset) -> Texts:
     """The text data set that the options name; `OptionError` naming file and line where it cannot be read."""
-    files = READERS[options.name].files(options)
+    files = _files(options)
     texts = READERS[options.name].read(options, files)
     return dataclasses.replace(texts, fingerprint=_fingerprint(options, files))
+
+
+def _files(options: Dataset) -> Files:
+    """Where they are missing, downloaded first if the user wants it and the hub has them."""
+    try:
+        return READERS[options.name].files(options)
+    except OptionError as error:
+        if options.name not in (*GLUE, *hub.WIKITEXT):
+            raise
+        if not options.download:
+            hint = "" if str(error).endswith("?") else f"; dataset.download=true fetches {options.name}"
+            raise OptionError(f"{error}{hint}") from None
+    hub.download(options)
+    return READERS[options.name].files(options)
 
 
 def text_fingerprint(options: Dataset) -> str:
