@@ -13,6 +13,7 @@ from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.console import status
 from rdrop_exp.data import cache
+from rdrop_exp.data.listing import counted
 from rdrop_exp.text.readers import read
 from rdrop_exp.text.texts import Texts
 from rdrop_exp.text.tokenizers import Tokenizer, make_tokenizer
@@ -30,10 +31,9 @@ def load_text(options: Options, device: torch.device) -> TokenData:
         arrays = _tokens(texts, tokenizer, d.max_length)
     long = arrays.pop("long")
     if len(long) and d.too_long == "error":
-        others = f" and {len(long) - 1:,} other items are" if len(long) > 1 else " is"
         raise OptionError(
-            f"dataset.max_length={d.max_length}: {texts.where(int(long[0]))}{others} longer; raise it, or set"
-            " dataset.too_long=truncate"
+            f"dataset.max_length={d.max_length} is too short for {counted(len(long), 'item')}, the first in"
+            f" {texts.where(int(long[0]))}; raise it, or set dataset.too_long=truncate"
         )
     names = dict.fromkeys(key.partition(".")[0] for key in arrays)
     stores = {name: Ragged(arrays[f"{name}.flat"], arrays[f"{name}.lengths"]) for name in names}

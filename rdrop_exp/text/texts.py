@@ -90,7 +90,7 @@ def assemble(
     import numpy as np
 
     from rdrop_exp.data.splits import three_sets
-    from rdrop_exp.data.summary import class_counts
+    from rdrop_exp.data.summary import class_counts, ignored
 
     ends = np.cumsum([len(part.first) for part in parts.values()])
     given = {name: np.arange(end - len(part.first), end) for (name, part), end in zip(parts.items(), ends, strict=True)}
@@ -107,7 +107,7 @@ def assemble(
         classes=names,
         sets=sets,
         metric=metric,
-        summary="; ".join([_summary(options, kind, names, sets, set(parts)), *notes]),
+        summary="; ".join([_summary(options, kind, names, sets, set(parts)), *notes, *ignored(options, set(parts))]),
         counts=class_counts(labels, sets, names) if kind == "class" else {},
         fingerprint=options.name,
         parts=parts,
@@ -166,4 +166,4 @@ def _summary(options: Dataset, kind: Kind, classes: list[str], sets: dict[str, A
     words = [f"{len(sets['train']):,}{unit} train{kept}"]
     for part in ("validation", "test"):
         words.append(f"{len(sets[part]):,} {part}" + ("" if part in given else f" ({shares[part]})"))
-    return f"{options.name}: {what}, {', '.join(words)}"
+    return f"{options.label or options.name}: {what}, {', '.join(words)}"

@@ -95,6 +95,9 @@ def test_line_aligned_files(tmp_path: Path, names: tuple[str, ...], zipped: bool
     swapped = read_set("parallel", tmp_path, source="en", target="de")
     assert (swapped.first, swapped.second) == (texts.second, texts.first)
     assert swapped.fingerprint != texts.fingerprint
+    named = read_set("parallel", tmp_path, source="de", target="en", label="mine", validation=0.3)
+    assert named.summary.startswith("mine: text to text, ")
+    assert "ignored: dataset.validation" in named.summary
 
 
 def test_a_table_of_both_languages(tmp_path: Path) -> None:
