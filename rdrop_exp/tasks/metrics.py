@@ -81,6 +81,10 @@ def bleu_of(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float
     return float(score), str(metric.get_signature())
 
 
+def bleu_signature() -> str:
+    return bleu_of(["a"], ["a"])[1]
+
+
 def sentence_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> NDArray[np.float32]:
     """(items,) BLEU in 0..100 of each text by itself, of the n-grams that it is long enough to have."""
     require("sacrebleu")

@@ -32,6 +32,7 @@ def task(options: Options) -> Task:
         build=build,
         meter=_meter,
         units_per_step=classification.tokens_per_step,
+        signature=None if summaries else _bleu_signature,
     )
 
 
@@ -39,10 +40,18 @@ def _summarizes(options: Options) -> bool:
     return options.dataset.name == "summaries"
 
 
+def _bleu_signature() -> str:
+    from rdrop_exp.tasks.metrics import bleu_signature
+
+    return bleu_signature()
+
+
 def build(o: Options, spec: Any, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
     """An encoder-decoder that can generate outputs as long as the options ask for."""
     from rdrop_exp.models.generation import check_generation
+    from rdrop_exp.text.tokenizers import require
 
+    require("rouge_score" if _summarizes(o) else "sacrebleu")
     network, noise = classification.build(o, spec, device)
     check_generation(o, network)
     return network, noise

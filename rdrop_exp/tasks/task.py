@@ -66,6 +66,8 @@ class Task:
     """(options, data, "val" or "test")."""
     units_per_step: Callable[[Options, Data], float]
     """Images or tokens of an optimizer step, on average."""
+    signature: Callable[[], str] | None = None
+    """How the metric is computed, in its tool's notation, where it has one (BLEU)."""
 
     @property
     def classifies(self) -> bool:

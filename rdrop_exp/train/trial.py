@@ -69,6 +69,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         device = describe_device(setup.device)
         about = describe(spec) | {"command": command, "device": device, "versions": versions()}
         about["metric"] = {"name": setup.task.metric, "higher_is_better": setup.task.higher_is_better}
+        about["metric"] |= {"signature": setup.task.signature()} if setup.task.signature else {}
         about["data"] = {"fingerprint": spec.fingerprint, "summary": setup.data.summary, "counts": setup.data.counts}
         write_start(folder, about)
         saved = resumable(folder, spec, setup.device)

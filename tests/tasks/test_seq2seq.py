@@ -1,6 +1,8 @@
 """Translation and summarization: generation against a search by hand, scores of a set, and a model that learns."""
 
+import importlib.util
 import json
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from rdrop_exp.models.generation import generate
 from rdrop_exp.tasks import metrics
 from rdrop_exp.tasks.choose import task_of
 from rdrop_exp.tasks.token_meters import GenerationMeter
+from rdrop_exp.text.readers import read
 from rdrop_exp.text.tokens import TokenData
 from rdrop_exp.train import trial
 from rdrop_exp.train.evaluate import evaluate
@@ -216,6 +219,7 @@ def test_scores_in_validation_leave_training_as_it_is(tmp_path: Path) -> None:
         o = from_dict(merged(OPTIONS, values, {"generate": {"max_length": 6}}))
         result = trial.run(o)
         assert result is not None
+        assert "nrefs:1" in result["metric"]["signature"]
         rows = [json.loads(line) for line in (folder_of(o) / "metrics.jsonl").read_text().splitlines()]
         assert ["val/bleu" in row for row in rows if "val/loss" in row] == [validate == "metric"] * 2
         weights = torch.load(folder_of(o) / "checkpoint.pt", weights_only=True)["model"]
@@ -223,3 +227,39 @@ def test_scores_in_validation_leave_training_as_it_is(tmp_path: Path) -> None:
     assert found["loss"][0] == found["metric"][0]  # also val/bleu: the chosen weights are scored at the end
     assert found["loss"][2] == found["metric"][2]
     torch.testing.assert_close(found["loss"][1], found["metric"][1], rtol=0, atol=0)
+
+
+def test_a_missing_scorer_is_named_before_training(data: TokenData, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *a: None if name == "sacrebleu" else found(name, *a))
+    o = from_dict(OPTIONS)
+    with pytest.raises(OptionError, match=r"sacrebleu.*rdrop-exp\[text\]"):
+        task_of(o).build(o, data.spec, CPU)
+
+
+@pytest.mark.slow
+def test_a_small_transformer_learns_to_translate(tmp_path: Path) -> None:
+    """Far above what the words' frequencies alone can give, and above any sentence for all."""
+    model = {
+        "d_model": 32, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64, "init_std": 32**-0.5, "scale_embedding": True,
+    }  # fmt: skip
+    values = {
+        "output_dir": str(tmp_path),
+        "model": {"args": OPTIONS["model"]["args"] | model},
+        "dataset": {"vocabulary_size": 500, "limit": None},
+        "schedule": {"steps": 500, "warmup_steps": 50},
+        "optimizer": {"batch_size": 32, "lr": 5e-3},
+        "regularizer": {"dropout": 0.0},
+        "generate": {"beams": 1, "max_length": 40},
+        "validate": "loss",
+    }
+    o = from_dict(merged(OPTIONS, values))
+    result = trial.run(o)
+    assert result is not None
+    texts = read(o.dataset)
+    train, test = ([texts.second[i] for i in texts.sets[part]] for part in ("train", "test"))
+    words = [word for word, _ in Counter(" ".join(train).split()).most_common(20)]
+    constants = [*(" ".join(words[:n]) for n in range(4, 20)), *train[:100]]
+    baseline = max(metrics.bleu_of([text] * len(test), test)[0] for text in constants)
+    assert result["metrics"]["test/bleu"] > 2 * baseline + 20
