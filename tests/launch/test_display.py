@@ -126,7 +126,7 @@ def test_groups_are_ranked_by_the_metrics_of_their_plans():
     ranking = [line.split() for line in shown.text().split("[5/5]")[1].splitlines()[1:] if "digits" in line]
     assert [words[:3] for words in ranking] == [
         ["digits-a", "val/accuracy", "0.1500"],
-        ["digits-c", "val/perplexity", "7.0000"],
+        ["digits-c-s0", "val/perplexity", "7.0000"],
         ["digits-b", "val/perplexity", "31.0000"],
     ]
     busy = WorkerRow("worker 0", "digits-c-s0", metrics={"val/accuracy": 0.5, "val/perplexity": 9.0})
