@@ -23,6 +23,8 @@ from rdrop_exp.text.tokens import TextSpec
 class TextModel(nn.Module):
     """A transformers model as the loop sees it: a dictionary of (batch, length) tensors → logits."""
 
+    fused_optimizer = True  # Adam over a vocabulary takes a fifth of the time
+
     def __init__(self, model: nn.Module, kind: str) -> None:
         super().__init__()
         self.model, self.kind = model, kind

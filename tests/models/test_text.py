@@ -10,12 +10,13 @@ import yaml
 from torch import Tensor, nn
 
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.options import Optimizer, Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.models.onednn_linear import Linear
 from rdrop_exp.models.text import TextModel, build_text_network, create
 from rdrop_exp.text.tokens import TextSpec
 from rdrop_exp.train import checkpoint
+from rdrop_exp.train.optim import make_optimizer
 from tests.conftest import ROOT
 from tests.noise.text_architectures import CASES, options_of, spec_of, tokens
 
@@ -215,3 +216,17 @@ def test_published_models_are_pretrained_from_the_hub(name: str) -> None:
     o = preset(name)
     assert o.model.pretrained
     assert "/" in o.model.name
+
+
+def test_adam_is_fused_for_text_alone() -> None:
+    network = built(options_of("BERT"), spec_of("class"))
+    for module, name, args, fused in (
+        (network, "adamw", {}, True),
+        (network, "adam", {}, True),
+        (network, "adamw", {"foreach": True}, None),
+        (network, "adamw", {"fused": False}, False),
+        (nn.Linear(2, 2), "adamw", {}, None),  # images' numbers are as they were
+    ):
+        optimizer = make_optimizer(Optimizer(name=name, args=args), module)
+        assert {group["fused"] for group in optimizer.param_groups} == {fused}
+    assert make_optimizer(Optimizer(name="sgd"), network)
