@@ -137,12 +137,14 @@ def loss(
     def mean(losses: Tensor) -> Tensor:
         return (losses if skip is None else losses * ~skip).sum() / items
 
-    many = outputs.numel() > WHOLE and task == "cross_entropy" and not targets.is_floating_point()
-    if skip is not None and many and (alone or divergence == "kl"):
+    classes = task == "cross_entropy" and not targets.is_floating_point()
+    if skip is not None and classes and outputs.numel() > WHOLE and (alone or divergence == "kl"):
         each, apart = TokenLosses.apply(outputs, targets, skip, _items(outputs), label_smoothing, stop_gradient)
     else:
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        if skip is not None:  # zeros where padding holds who knows what; to select by index would wait for the device
+        if skip is not None and classes and alone:
+            targets = targets.masked_fill(skip, -100)  # which cross-entropy ignores: no copy of the outputs
+        elif skip is not None:  # zeros where padding holds who knows what; to select by index would wait for the device
             outputs = outputs.masked_fill(skip[:, None], 0)
             targets = targets.masked_fill(skip if targets.ndim == 1 else skip[:, None], 0)
         smoothing = {} if targets.is_floating_point() or not label_smoothing else {"smoothing": label_smoothing}
