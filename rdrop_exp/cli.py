@@ -26,12 +26,14 @@ from rdrop_exp.console import status
 from rdrop_exp.train.planning import look_at
 
 HELP = "; rdrop-exp --help lists the choices"
-COLUMNS = {"epoch": "epoch", "loss": "train/loss", "val acc": "val/accuracy", "images/s": "images_per_second"}
+COLUMNS = {
+    "epoch": "epoch", "loss": "train/loss", "val": "metric", "items/s": "images_per_second|tokens_per_second",
+}  # fmt: skip
 """Of the live display of a sweep: heading to key in metrics.jsonl."""
 
 
 def task(cfg: DictConfig) -> float | None:
-    """What every launcher runs: one trial; returns its validation accuracy, for sweepers that optimise."""
+    """What every launcher runs: one trial; returns what its validation selects by, for sweepers that optimise."""
     overrides, alone = overrides_of_task()
     try:
         options = options_of(cfg)  # before the heavy imports, so that a mistyped option is answered at once
@@ -39,6 +41,7 @@ def task(cfg: DictConfig) -> float | None:
         if alone:
             look_at(options.dataset)  # likewise
         with status("loading torch"):
+            from rdrop_exp.tasks.choose import task_of
             from rdrop_exp.train import trial
 
         result = trial.run(options, shlex.join(["rdrop-exp", *overrides]), analysis_of(options))
@@ -46,7 +49,7 @@ def task(cfg: DictConfig) -> float | None:
         if alone and not os.environ.get("RDROP_EXP_TRACEBACK"):  # else Hydra would print lines of its own
             exit_with(error)
         raise
-    return None if result is None else result["metrics"]["val/accuracy"]
+    return None if result is None else result["metrics"].get(f"val/{task_of(options).selection(options)[0]}")
 
 
 def analysis_of(o: Options) -> Any:
@@ -82,7 +85,6 @@ def register() -> None:
     launch.register(
         launcher={
             "accumulate_key": "optimizer.accumulate",  # doubled when a trial runs out of memory and is retried
-            "metric": "val/accuracy",
             "columns": COLUMNS,
             "summary": "rdrop_exp.report:summarise",  # called after the last trial
         },

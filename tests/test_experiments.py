@@ -30,6 +30,8 @@ CONF = packaged("conf")
 DOCS = ROOT / "docs" / "recipes.md"
 PRESETS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent != CONF)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+TEXTS = [name for name in EXPERIMENTS if re.match("rdrop_(bert|iwslt|wmt|cnn|wikitext)", name)]
+IMAGES = [name for name in EXPERIMENTS if name not in TEXTS]
 TINY_ARGS: dict[str, dict[str, Any]] = {  # arguments that make a family tiny
     "vit": {"embed_dim": 24, "depth": 2, "num_heads": 2},
     "swin": {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1]},
@@ -113,8 +115,8 @@ def save_weights(o: Options, args: dict[str, Any], folder: Path) -> Path:
 
 
 def trained_commands() -> Iterator[Any]:
-    """The first command of each file; the others are slow tests."""
-    for experiment in EXPERIMENTS:
+    """The first command of each file; the others are slow tests. tests/test_text_experiments.py trains texts."""
+    for experiment in IMAGES:
         first, *others = [command for command, _ in header(experiment)]
         yield pytest.param(first, id=experiment)
         yield from (pytest.param(c, id=c.partition("=")[2], marks=pytest.mark.slow) for c in others)

@@ -11,8 +11,8 @@ from tests.conftest import ROOT
 
 HEAVY = ("torch", "timm", "numpy", "scipy", "plotly", "rich", "wandb", "hydra", "omegaconf")
 ROOMS = (
-    "config", "seeds", "console", "statistics", "launch", "hardware", "noise", "models", "data", "runs", "questions",
-    "train", "report", "analysis", "cli", "probe", "__main__",
+    "config", "seeds", "console", "statistics", "launch", "hardware", "noise", "data", "text", "models", "runs",
+    "questions", "tasks", "train", "report", "analysis", "cli", "probe", "__main__",
 )  # fmt: skip
 """Each may import from those before it."""
 

@@ -84,7 +84,7 @@ class GradientMeter:
     """Measures one trial's network as it changes. Create it while the network still has its initial weights."""
 
     def __init__(self, setup: Setup, settings: MeterSettings) -> None:
-        self.o, self.network, self.noise = setup.options, setup.network, setup.noise
+        self.o, self.task, self.network, self.noise = setup.options, setup.task, setup.network, setup.noise
         self.data, self.device, self.settings = setup.data, setup.device, settings
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.initial = flat_vector(self.parameters)
@@ -148,7 +148,7 @@ class GradientMeter:
         for batch in batches:
             with cast():
                 outputs = self.network(batch.inputs)
-            losses = batch_loss(o, outputs, batch, plan, count)
+            losses = batch_loss(o, self.task, outputs, batch, plan, count)
             gradients = torch.autograd.grad(losses.total, self.parameters, allow_unused=True, materialize_grads=True)
             if total:
                 torch._foreach_add_(total, gradients)

@@ -16,6 +16,7 @@ from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Batch, Data
 from rdrop_exp.data.sampler import EpochSampler, Key
 from rdrop_exp.seeds import derive_seed
+from rdrop_exp.text.tokens import TokenData
 
 if TYPE_CHECKING:
     from rdrop_exp.data.resident import Resident
@@ -40,6 +41,10 @@ class FixedBatches(EpochSampler):
 
 def batch_size(data: Data, wanted: int | None) -> int:
     """Items in a measured mini-batch: `wanted`, or the trial's own; at most the whole set."""
+    if isinstance(data, TokenData):
+        o, items = data.options.optimizer, data.sets["train"]
+        own = round(o.batch_tokens / data.lengths[items].mean()) if o.batch_tokens else o.batch_size
+        return min(wanted or max(1, own), len(items))
     sampler = _images(data).sampler
     return min(wanted or sampler.train_batch_size, sampler.sizes["train"])
 
@@ -52,6 +57,9 @@ def mini_batches(o: Options, data: Data, count: int, size: int, number: int, aug
     items = _training_items(o, data)
     generators = (torch.Generator().manual_seed(derive_seed(o.seed, "analysis", number, i)) for i in range(count))
     batches = [items[torch.randperm(len(items), generator=generator)[:size]] for generator in generators]
+    if isinstance(data, TokenData):
+        yield from (data.batch(batch.numpy()) for batch in batches)
+        return
     view = _with_sampler(data, FixedBatches(batches, o.seed, number))
     yield from view.train(0) if augment else _unaugmented(o, view)
 
@@ -63,10 +71,16 @@ def whole_set(o: Options, data: Data, size: int) -> Iterator[Batch]:
     """
     items = _training_items(o, data)
     batches = list(torch.tensor_split(items, math.ceil(len(items) / size)))[: o.dataset.limit]
+    if isinstance(data, TokenData):
+        yield from (data.batch(batch.numpy()) for batch in batches)
+        return
     yield from _unaugmented(o, _with_sampler(data, FixedBatches(batches, o.seed, 0)))
 
 
 def _training_items(o: Options, data: Data) -> Tensor:
+    if isinstance(data, TokenData):
+        items = torch.from_numpy(data.sets["train"])
+        return items[: batch_size(data, None)] if o.dataset.repeat_batch else items
     sampler = _images(data).sampler
     items = sampler.sets["train"]
     return items[: sampler.train_batch_size] if o.dataset.repeat_batch else items

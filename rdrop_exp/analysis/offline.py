@@ -44,7 +44,7 @@ def analyse_trial(
     setup.network.load_state_dict(t.weights)
     if gradients:
         content |= meter.read(t.step).as_json()
-    if passes:
+    if passes and setup.task.classifies:
         content["inconsistency"] = _inconsistency(t, passes, dropout, dataset)
     content |= {
         "device": describe_device(setup.device),

@@ -28,7 +28,7 @@ def make_analysis(setup: Setup) -> Callable[[int], Row]:
     def analyse(step: int) -> Row:
         nonlocal with_dropout
         row = meter.read(step).row()
-        if a.passes < 2:
+        if a.passes < 2 or not setup.task.classifies:
             return row
         measured = network, noise
         if not noise.layers:

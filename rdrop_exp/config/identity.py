@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,14 @@ from rdrop_exp.config.options import Options, Regularizer, Schedule
 from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
 
 USERS_FILES = ("image_folder", "image_csv")
-"""Data sets of one's own."""
+USERS_TEXTS = ("text_csv", "parallel", "summaries")
+"""Data sets of one's own, of images and of texts."""
 FROM_FILES = ("imagenet", "image_folder", "image_csv", "flowers102", "pets", "food101")
 """Data sets whose images are decoded from files."""
+GLUE = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mm", "qnli", "rte", "wnli")
+PAIRS = ("parallel", "summaries", "toy_translation")
+"""Data sets whose targets are texts."""
+TEXTS = (*GLUE, "text_csv", "wikitext2", "wikitext103", "toy_text", "toy_language", *PAIRS)
 USE_MOMENTUM = ("sgd", "momentum", "nesterov", "rmsprop", "lars", "larc", "muon", "madgrad", "kron", "adafactorbv")
 """What the names of timm's optimizers contain that use `optimizer.momentum`."""
 LONGEST_NAME = 200
@@ -57,10 +63,11 @@ def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
         for group in groups:
             part = part[group]
         del part[last]
-    if o.dataset.name not in USERS_FILES:  # where a published data set is stored changes nothing
+    users = o.dataset.name in USERS_FILES + USERS_TEXTS
+    if not users:  # where a published data set is stored changes nothing
         del values["dataset"]["root"]
     identity, data_identity = _hash(values), ""
-    if o.dataset.name in USERS_FILES and fingerprint:
+    if users and fingerprint:
         values["dataset"]["root"] = fingerprint
         data_identity = _hash(values)
     group = _hash({name: value for name, value in values.items() if name != "seed"})
@@ -105,6 +112,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         dataset=dataclasses.replace(options.dataset),
         optimizer=dataclasses.replace(options.optimizer),
         peer=dataclasses.replace(options.peer),
+        generate=dataclasses.replace(options.generate),
     )
     r, s, d = o.regularizer, o.schedule, o.dataset
     reset: list[str] = []
@@ -166,19 +174,51 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         clear("schedule", "step_epochs", "step_factor")
     if not any(part in o.optimizer.name for part in USE_MOMENTUM):
         clear("optimizer", "momentum")
-    if d.name == "digits":
+    if d.name == "digits" or d.name.startswith("toy_"):
         clear("dataset", "root")
     if d.name != "image_csv":
-        clear("dataset", "csv", "image_column", "label_column", "split_column", "group_column")
+        clear("dataset", "image_column", "group_column")
+    if d.name not in ("image_csv", "text_csv"):
+        clear("dataset", "csv", "label_column", "split_column")
+    _clear_other_task(o, clear)
     if d.name != "image_folder":
         clear("dataset", "layout")
-    if d.name not in ("image_folder", "image_csv"):
-        clear("dataset", "broken", "fingerprint")
+    if d.name not in USERS_FILES:
+        clear("dataset", "broken")
+    if d.name not in USERS_FILES + USERS_TEXTS:
+        clear("dataset", "fingerprint")
     if d.name not in FROM_FILES:
         clear("dataset", "background", "max_pixels")
-    clear("dataset", *(("scale", "rand_augment", "color_jitter", "interpolation") if d.resident else ("crop",)))
+    if d.name not in TEXTS:
+        clear("dataset", *(("scale", "rand_augment", "color_jitter", "interpolation") if d.resident else ("crop",)))
     r.name = (r.name if noisy or r.alpha else "") or descriptive_name(r)
     return o, reset
+
+
+def _clear_other_task(o: Options, clear: Callable[..., None]) -> None:
+    """Options of texts where the data set has images, and the other way round."""
+    name = o.dataset.name
+    if name != "text_csv":
+        clear("dataset", "text_column", "second_column", "label_kind")
+    if name not in ("parallel", "summaries"):
+        clear("dataset", "source", "target")
+    if name not in PAIRS:
+        clear("generate", *(field.name for field in dataclasses.fields(o.generate)))
+    if name not in TEXTS:
+        clear("dataset", "tokenizer", "vocabulary", "vocabulary_size", "max_length", "too_long")
+        clear("optimizer", "batch_tokens")
+        return
+    clear(
+        "dataset", "image_size", "resident", "crop", "flip", "erase", "scale", "rand_augment", "color_jitter",
+        "interpolation", "mean", "std", "mixup", "cutmix", "workers",
+    )  # fmt: skip
+    if o.optimizer.batch_tokens:
+        clear("optimizer", "batch_size")
+    kind = o.dataset.tokenizer
+    if kind in ("model", "wordpiece") or (kind == "auto" and o.dataset.vocabulary):
+        clear("dataset", "vocabulary_size")
+    if kind in ("model", "bpe"):
+        clear("dataset", "vocabulary")
 
 
 def _cutoff_at_an_end(r: Regularizer, s: Schedule) -> tuple[bool, bool]:

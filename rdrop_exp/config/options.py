@@ -20,7 +20,7 @@ class Model:
     label: Annotated[str, RUNTIME] = ""
     """Short name for folders and tables; empty: the timm name is used."""
     name: str = "vit_tiny_patch16_224"
-    """Any timm classification model."""
+    """Any timm classification model; for text, a transformers model: a type such as bert, a hub name or a folder."""
     args: dict[str, Any] = field(default_factory=dict)
     """Extra constructor arguments, passed to timm unchanged."""
     pretrained: bool = False
@@ -44,17 +44,17 @@ class Dataset:
     root: str = "data"
     """Folder of the files, and where downloads go."""
     download: Annotated[bool, RUNTIME] = False
-    """Let torchvision download missing files."""
+    """Download missing files by torchvision, or for GLUE and WikiText by the package datasets."""
     layout: Annotated[Literal["auto", "classes", "splits"], ADDED] = "auto"
     """image_folder: what the folders inside `root` are: classes, or splits (train, val, test) of classes."""
     csv: str = "labels.csv"
-    """image_csv: the table inside `root`: one row per image."""
+    """image_csv, text_csv: the table inside `root`: one row per image or text."""
     image_column: str = "image"
     """image_csv: column of file names, relative to the table's folder or to a folder `images` beside it."""
     label_column: str = "label"
-    """image_csv: column of labels."""
+    """image_csv, text_csv: column of labels."""
     split_column: Annotated[str, ADDED] = "split"
-    """image_csv: column that assigns rows to train, validation or test; without that column the sets are split off."""
+    """image_csv, text_csv: column that assigns rows to train, validation or test; without it the sets are split off."""
     group_column: Annotated[str, ADDED] = ""
     """image_csv: column of what must stay in one set, such as a patient; empty: rows are independent."""
     broken: Annotated[Literal["error", "skip"], ADDED] = "error"
@@ -101,6 +101,26 @@ class Dataset:
     """Cutmix's Beta parameter; 0: off."""
     label_smoothing: Annotated[float, Range(0, 1, open_right=True)] = 0.0
     """Share of the training target spread evenly over all classes."""
+    text_column: Annotated[str, ADDED] = "text"
+    """text_csv: column of the text."""
+    second_column: Annotated[str, ADDED] = ""
+    """text_csv: column of a second text, for tasks on pairs; empty: one text per row."""
+    label_kind: Annotated[Literal["class", "value", "set"], ADDED] = "class"
+    """text_csv: what a label is: a class, a number (regression), or classes separated by spaces (multi-label)."""
+    source: Annotated[str, ADDED] = ""
+    """Translation and summarization: language or column of the input."""
+    target: Annotated[str, ADDED] = ""
+    """Translation and summarization: language or column of the output."""
+    tokenizer: Annotated[Literal["auto", "model", "wordpiece", "bpe"], ADDED] = "auto"
+    """Text: auto (the pretrained model's own, else wordpiece where `vocabulary` is set, else bpe), or one of them."""
+    vocabulary: Annotated[str, ADDED] = ""
+    """Text: WordPiece vocabulary file, one token per line; relative paths are inside `root`."""
+    vocabulary_size: Annotated[int, Range(300), ADDED] = 8000
+    """Text: size of a BPE vocabulary trained on the training set, shared by source and target."""
+    max_length: Annotated[int, Range(4), ADDED] = 128
+    """Text: tokens per item, special tokens included; language modelling: tokens per block."""
+    too_long: Annotated[Literal["truncate", "error"], ADDED] = "truncate"
+    """Text: what to do with longer items: cut them (the number is logged), or refuse the data set."""
     limit: Annotated[int | None, Range(1)] = None
     """Use only this number of batches of each set per epoch (evaluation batches are twice as large)."""
     repeat_batch: bool = False
@@ -147,7 +167,7 @@ class Regularizer:
 
 @dataclass(kw_only=True, slots=True)
 class Schedule:
-    shape: Literal["cosine", "linear", "constant", "step"] = "cosine"
+    shape: Literal["cosine", "linear", "constant", "step", "inverse_sqrt"] = "cosine"
     """Shape of the learning-rate decay after warm-up."""
     epochs: Positive = 30
     """Training epochs."""
@@ -179,12 +199,28 @@ class Optimizer:
     """Extra constructor arguments, for example {betas: [0.9, 0.95]}."""
     batch_size: Positive = 128
     """Items per optimizer step."""
+    batch_tokens: Annotated[int | None, Range(16), ADDED] = None
+    """Text: tokens per optimizer step, padding included, instead of `batch_size` items; null: by items."""
     accumulate: Annotated[int, Range(1), RUNTIME] = 1
     """Micro-batches per optimizer step. The loss is the mean over all items; BatchNorm and noise go by micro-batch."""
     clip: NonNegative = 0.0
     """Maximum gradient norm; 0: no clipping."""
     ema: Annotated[float, Range(0, 1, open_right=True)] = 0.0
     """Decay of an exponential moving average of the weights, used for evaluation; 0: no averaging."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Generate:
+    beams: Annotated[int, Range(1)] = 4
+    """Beams of the search; 1: greedy."""
+    length_penalty: float = 1.0
+    """Exponent of the length by which a beam's score is divided."""
+    max_length: Annotated[int, Range(2)] = 64
+    """Most tokens of an output."""
+    min_length: Annotated[int, Range(0)] = 0
+    """Fewest tokens of an output."""
+    no_repeat: Annotated[int, Range(0)] = 0
+    """Length of token sequences that may not occur twice in an output; 0: any may."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -237,6 +273,8 @@ class Options:
     """Length of training and the learning-rate schedule."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """Optimizer, batch size, gradient clipping and weight averaging."""
+    generate: Annotated[Generate, ADDED] = field(default_factory=Generate)
+    """How translations and summaries are generated for evaluation."""
     logger: Annotated[Logger, RUNTIME] = field(default_factory=Logger)
     """Logging to the terminal, files and Weights & Biases."""
     analysis: Annotated[Analysis, RUNTIME] = field(default_factory=Analysis)
@@ -259,6 +297,8 @@ class Options:
     """CPU threads; null: OMP_NUM_THREADS where it is set, as launchers do, else 1. Their number changes rounding."""
     validate_every: Positive = 1
     """Epochs between validations; the last epoch is always validated."""
+    validate: Annotated[Literal["metric", "loss"], ADDED] = "metric"
+    """What validation selects by: the task's metric, or the loss (generated text is then scored on test only)."""
     select: Literal["best", "last"] = "best"
     """Weights evaluated on the test set: best on validation, or last."""
     stop_loss: NonNegative = 0.0

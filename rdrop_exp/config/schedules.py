@@ -79,6 +79,8 @@ def learning_rate(s: Schedule, step: int, steps_per_epoch: int, total: int) -> f
         return 1.0
     if s.shape == "step":
         return float(s.step_factor ** (step // (s.step_epochs * steps_per_epoch)))
+    if s.shape == "inverse_sqrt":  # Vaswani et al. 2017 (arXiv 1706.03762) section 5.3
+        return math.sqrt(max(warmup, 1) / (step + 1))
     x = (step - warmup) / max(total - warmup, 1)
     fall = 1.0 - x if s.shape == "linear" else 0.5 * (1.0 + math.cos(math.pi * x))
     return s.final + (1.0 - s.final) * fall

@@ -8,10 +8,11 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    inputs: Tensor
-    """(batch, channels, size, size) float32, normalised, on the device."""
+    inputs: Any
+    """(batch, channels, size, size) float32, normalised, or for text a dictionary of (batch, length)."""
     targets: Tensor
-    """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed."""
+    """(batch,) int64, or (batch, classes) float32 where labels are mixed or smoothed, or (batch,) float32 numbers; of
+    tokens (batch, length) int64."""
     mask: Tensor | None = None
     """(batch,) bool, the items that count; None: all."""
 
@@ -28,7 +29,8 @@ class Spec:
 class Data(Protocol):
     """Three sets of batches. Every draw is a function of (seed, epoch, batch or item)."""
 
-    spec: Spec
+    spec: Any
+    """What the model is built for: `Spec`, or `text.tokens.TextSpec`."""
     steps_per_epoch: int
     """Complete batches, at least 1: a set smaller than a batch is one batch."""
     sizes: dict[str, int]
@@ -57,7 +59,8 @@ def items(batch: Batch) -> int | Tensor:
     """Number of items in a batch: those of the mask, or all."""
     if batch.mask is not None:
         return batch.mask.sum()
-    return batch.targets.numel() if not batch.targets.is_floating_point() else batch.targets[..., 0].numel()
+    targets = batch.targets
+    return targets[..., 0].numel() if targets.is_floating_point() and targets.ndim > 1 else targets.numel()
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

@@ -9,13 +9,15 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def folder() -> Path:
@@ -31,25 +33,43 @@ def key(paths: list[str], *settings: object) -> str:
     return digest.hexdigest()
 
 
+def of_texts(*lists: list[str]) -> str:
+    """A hash of lists of texts."""
+    digest = hashlib.blake2b(digest_size=16)
+    for texts in lists:
+        lengths = ",".join(map(str, map(len, texts)))
+        digest.update(f"{lengths}\n".encode() + "".join(texts).encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
 def cached_array(name: str, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The array cached under `name`, memory-mapped, or else that of `make`; an unusable cache is only a warning."""
+    """The images cached under `name`, memory-mapped, or else those of `make`."""
     import numpy as np
 
-    path = folder() / f"images-{name}.npy"
+    # Copy on write: torch needs a writable array; the file is unchanged and processes share its pages.
+    return cached(f"images-{name}.npy", "images", lambda path: np.load(path, mmap_mode="c"), make, np.save)
+
+
+def cached(
+    name: str, what: str, load: Callable[[Path], T], make: Callable[[], T], save: Callable[[IO[bytes], T], object]
+) -> T:
+    """What `load` reads from the file cached under `name`, or else what `make` returns, saved there.
+
+    An unusable cache is only a warning, which says `what` is meant. One process at a time makes it.
+    """
+    path = folder() / name
     with locked(path.with_suffix(".lock")):
         if path.exists():
             try:
-                # Copy on write: torch needs a writable array; the file is unchanged and processes share its pages.
-                cached: NDArray[np.uint8] = np.load(path, mmap_mode="c")
-                return cached
-            except (OSError, ValueError, EOFError) as error:
-                log.warning("Cannot read cached images %s, decoding again: %s", path, error)
-        array = make()
+                return load(path)
+            except Exception as error:  # whatever the readers of numpy, zip files and tokenizers raise
+                log.warning("Cannot read cached %s %s, which are made again: %s", what, path, error)
+        value = make()
         try:
-            write(path, lambda file: np.save(file, array))
+            write(path, lambda file: save(file, value))
         except OSError as error:
-            log.warning("Cannot cache decoded images in %s: %s", path, error)
-        return array
+            log.warning("Cannot cache %s in %s: %s", what, path, error)
+        return value
 
 
 def write(path: Path, save: Callable[[IO[bytes]], object]) -> None:

@@ -1,8 +1,10 @@
 """A text file of delimited values: its encoding and delimiter are found, and malformed lines refused."""
 
 import csv
+import gzip
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def read_table(file: Path, title: str, wanted: Sequence[str]) -> tuple[list[str]
 
     `OptionError`, which begins with `title`, for text in another encoding and for rows of another length.
     """
-    lines = io.StringIO(_decode(file), newline="")
+    lines = io.StringIO(read_text(file), newline="")
     skipped = 1 if re.match(r"sep=.\r?\n", lines.getvalue()) else 0  # how Excel names the delimiter
     if skipped:
         lines.readline()
@@ -59,17 +61,33 @@ def _score(text: str, delimiter: str, wanted: Sequence[str]) -> tuple[int, int]:
     return sum(plain(name) in columns for name in wanted), len(columns)
 
 
-def _decode(file: Path) -> str:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise OptionError(f"cannot read {file}: {error.strerror}") from None
+def read_text(file: Path) -> str:
+    """What a text file holds, unpacked where its name ends in .gz; `OptionError` where it is not text in UTF-8.
+
+    Also UTF-16 with a byte-order mark, which is how spreadsheets save tables.
+    """
+    raw = _read(file)
+    kind = "the table as CSV" if ".csv" in file.suffixes else "it"
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if raw.startswith(mark)), "utf-8")
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise OptionError(f"{file}, line {line}: not in UTF-8; save the table as CSV in UTF-8") from None
+        raise OptionError(f"{file}, line {line}: not in UTF-8; save {kind} in UTF-8") from None
     if "\0" in text:
-        raise OptionError(f"{file} is not a text; save the table as CSV in UTF-8")
+        raise OptionError(f"{file} is not a text; save {kind} in UTF-8")
     return text
+
+
+def _read(file: Path) -> bytes:
+    if file.exists() and not file.is_file():  # reading a named pipe would wait for ever
+        raise OptionError(f"{file} is {'a folder' if file.is_dir() else 'a device'}, not a file")
+    try:
+        raw = file.read_bytes()
+        return gzip.decompress(raw) if file.suffix == ".gz" else raw
+    except gzip.BadGzipFile:
+        raise OptionError(f"{file} is not compressed by gzip; remove .gz from its name") from None
+    except (EOFError, zlib.error):
+        raise OptionError(f"{file} is damaged or incomplete: it cannot be unpacked") from None
+    except OSError as error:
+        raise OptionError(f"cannot read {file}: {error.strerror}") from None

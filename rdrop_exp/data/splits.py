@@ -38,7 +38,7 @@ def _split_off(labels: Ints, items: Ints, share: float, name: str, seed: int, gr
     leaves = (height < share) & ~last
     if not leaves.any():
         if last.all():
-            what = "images" if groups is None else "images or groups of them"
+            what = "items" if groups is None else "images or groups of them"
             raise OptionError(f"dataset.{name}={share:g} cannot be split off {len(first)} {what}: no class has two")
         leaves[np.argmin(np.where(last, np.inf, height))] = True
     leaving = np.zeros(len(items), bool)

@@ -25,7 +25,7 @@ def class_counts(labels: NDArray[np.int64], sets: Sets, names: list[str]) -> dic
 
 def summarise(options: Dataset, names: list[str], sets: Sets, origins: dict[str, str]) -> str:
     """Such as `photos: 3 classes (cat, dog, owl), 312 train, 35 validation (10% of train), 80 test (folder test)`."""
-    title, plain, given = options.name, Dataset(), set(origins)
+    title, given = options.name, set(origins)
     if options.name in ("image_folder", "image_csv"):
         title = Path(options.root).expanduser().absolute().name
     kept = f" ({100 * options.fraction:.3g}% of it)" if options.fraction < 1 else ""
@@ -38,12 +38,18 @@ def summarise(options: Dataset, names: list[str], sets: Sets, origins: dict[str,
         f"{len(sets['train']):,} train{kept}",
         *(f"{len(sets[part]):,} {part} ({origins[part]})" for part in ("validation", "test")),
     ]
-    unused = [
-        part for part in ("validation", "test") if part in given and getattr(options, part) != getattr(plain, part)
-    ]
-    notes = [f"ignored: dataset.{part} (the data has its own {part} set)" for part in unused]
-    text = "; ".join([f"{title}: {', '.join(words)}", *notes])
+    text = "; ".join([f"{title}: {', '.join(words)}", *ignored(options, given)])
     return text.encode(errors="replace").decode()  # file names may hold bytes that are no text
+
+
+def ignored(options: Dataset, given: set[str]) -> list[str]:
+    """Notes on shares of sets that the data has of its own."""
+    plain = Dataset()
+    return [
+        f"ignored: dataset.{part} (the data has its own {part} set)"
+        for part in ("validation", "test")
+        if part in given and getattr(options, part) != getattr(plain, part)
+    ]
 
 
 def notes_on_copies(copies: list[list[int]], labels: NDArray[np.int64], sets: Sets, given: set[str]) -> list[str]:

@@ -88,25 +88,30 @@ def _merge(options: Dataset, entries: Iterable[tuple[int, str, Item]]) -> tuple[
 
 def _columns(options: Dataset, columns: list[str], rows: list[Row]) -> Columns:
     image, label, group, split = (
-        _position(options, option, columns)
+        position(options, option, columns)
         for option in ("image_column", "label_column", "group_column", "split_column")
     )
     assert image is not None
     assert label is not None
     if split is None:
-        for i, column in enumerate(columns):
-            values = {row[i] for _, row in rows} if i not in (image, label, group) else set()
-            if len(values) > 1 and all(map(set_name, values)):
-                raise OptionError(
-                    f"dataset.csv={options.csv}: column {column} looks like a split; set dataset.split_column={column}"
-                )
+        refuse_other_splits(options, columns, rows, {image, label, group})
     return Columns(image, label, group, split)
 
 
-def _position(options: Dataset, option: str, columns: list[str]) -> int | None:
+def refuse_other_splits(options: Dataset, columns: list[str], rows: list[Row], used: set[int | None]) -> None:
+    """`OptionError` where another column than those used holds names of sets."""
+    for i, column in enumerate(columns):
+        values = {row[i] for _, row in rows} if i not in used else set()
+        if len(values) > 1 and all(map(set_name, values)):
+            raise OptionError(
+                f"dataset.csv={options.csv}: column {column} looks like a split; set dataset.split_column={column}"
+            )
+
+
+def position(options: Dataset, option: str, columns: list[str]) -> int | None:
     """The column that an option names, whatever its case and blanks; None for an optional one that is not there."""
     name = getattr(options, option)
-    if not name and option in ("group_column", "split_column"):
+    if not name and option in ("group_column", "split_column", "second_column"):
         return None
     matches = [i for i, column in enumerate(columns) if column == name]
     matches = matches or [i for i, column in enumerate(columns) if plain(column) == plain(name)]

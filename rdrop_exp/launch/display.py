@@ -29,7 +29,7 @@ LOWER_IS_BETTER = re.compile(
 
 
 class Display:
-    """Shows what happens to trials; ranks their groups by `metric`."""
+    """Shows what happens to trials; ranks their groups by `metric`, or by the metric that their plan names."""
 
     def __init__(
         self,
@@ -40,8 +40,9 @@ class Display:
         console: Console | None = None,
     ) -> None:
         """`columns`: heading to key of a row of metrics; `lower_is_better` None: by the metric's name."""
-        self.metric, self.total, self.names = metric, len(jobs), group_names(jobs)
-        self.lower_is_better = is_lower_better(metric) if lower_is_better is None else lower_is_better
+        self.total, self.names, self.lower_is_better = len(jobs), group_names(jobs), lower_is_better
+        self.metric_of = {job.trial.name: metric or job.trial.metric or None for job in jobs}
+        self.metrics = {job.trial.group: self.metric_of[job.trial.name] for job in jobs}
         self.columns = dict(columns or {})
         self.console = console or SweepConsole(highlight=False, soft_wrap=True)
         self.scores: dict[str, list[float]] = defaultdict(list)
@@ -65,7 +66,7 @@ class Display:
             self.line(f"{self.count()} failed   {name}  {event.reason}")
             return
         self.finished += 1
-        heading, score = score_of(event.result, self.metric)
+        heading, score = score_of(event.result, self.metric_of[name])
         if score is not None:
             self.scores[event.job.trial.group].append(score)
         if event.kind == EventKind.FINISHED_EARLIER:
@@ -134,24 +135,36 @@ class Display:
                 row.worker.removeprefix("worker "),
                 Text(row.trial or "idle"),
                 Text(row.stage if share is None else f"{share:.0%}"),
-                *(number(row.metrics.get(key)) for key in self.columns.values()),
+                *(number(self.value(row, keys)) for keys in self.columns.values()),
                 "" if row.memory is None else f"{row.memory:,}",
                 duration(row.seconds) if row.trial else "",
             )
         return table
 
+    def value(self, row: WorkerRow, keys: str) -> Any:
+        """The first of these keys (`a|b`) that the row has; `metric` is the trial's own."""
+        names = [self.metric_of.get(row.trial) if key == "metric" else key for key in keys.split("|")]
+        return next((row.metrics[name] for name in names if name in row.metrics), None)
+
     def ranking(self) -> RenderableType:
-        """Groups by their mean metric over finished trials, best first."""
+        """Groups by their mean metric over finished trials, best first; metric by metric where there are several."""
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("group", no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column(Text(self.metric or "value"), justify="right")
+        metrics = [metric or "value" for metric in dict.fromkeys(self.metrics[group] for group in self.scores)]
+        table.add_column(Text(metrics[0] if len(metrics) == 1 else "value"), justify="right")
         table.add_column("sd", justify="right")
         table.add_column("n", justify="right")
-        sign = 1 if self.lower_is_better else -1
-        ranked = sorted(self.scores.items(), key=lambda item: sign * statistics.fmean(item[1]))
-        for group, scores in ranked[:RANKED]:
+
+        def rank(item: tuple[str, list[float]]) -> tuple[int, float]:
+            metric = self.metrics[item[0]]
+            lower = is_lower_better(metric) if self.lower_is_better is None else self.lower_is_better
+            return metrics.index(metric or "value"), statistics.fmean(item[1]) * (1 if lower else -1)
+
+        for group, scores in sorted(self.scores.items(), key=rank)[:RANKED]:
             spread = f"{statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
-            table.add_row(Text(self.names[group]), f"{statistics.fmean(scores):.4f}", spread, str(len(scores)))
+            heading = f"{self.metrics[group] or 'value'} " if len(metrics) > 1 else ""
+            value = Text(f"{heading}{statistics.fmean(scores):.4f}")
+            table.add_row(Text(self.names[group]), value, spread, str(len(scores)))
         return table
 
 

@@ -81,11 +81,11 @@ class RunnerConf:
     accumulate_key: str | None = text(None)
     """Option that is doubled before the retry of a trial that ran out of memory; null: none."""
     metric: str | None = text(None)
-    """Metric that ranks the groups; null: what the task returns."""
+    """Metric that ranks the groups; null: what the planned trial names, or else what the task returns."""
     lower_is_better: bool | None = flag(None)
     """Direction of `metric`; null: by its name, lower for a loss, an error, a perplexity, ..."""
     columns: dict[str, str] = field(default_factory=dict, metadata=MAPPING)
-    """Columns of the live display: heading to key in the rows of metrics.jsonl."""
+    """Columns of the live display: heading to key in the rows of metrics.jsonl, or to `a|b`, or to `metric`."""
     summary: str | None = text(None)
     """module:function that gets the list of the trials' folders, where they exist, once the sweep has ended."""
 

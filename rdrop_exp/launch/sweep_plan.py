@@ -24,6 +24,8 @@ class PlannedTrial:
     """What is compared; a named sweep's `baseline` begins with the method of one of its trials."""
     data: str = ""
     """What its data set holds; the plan says so once."""
+    metric: str = ""
+    """Ranks its group on the live display, unless `hydra.launcher.metric` is set."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its options as nested plain values, for `hydra.sweeper.check`."""
 

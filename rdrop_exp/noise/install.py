@@ -1,4 +1,4 @@
-"""Installing noise in a timm model, in place of its own, whatever rates the model was built with."""
+"""Installing noise in a model, in place of its own, whatever rates the model was built with."""
 
 from collections.abc import Sequence
 
@@ -42,10 +42,10 @@ class InstalledNoise:
 
 
 def install_noise(model: nn.Module, r: Regularizer) -> InstalledNoise:
-    """Put the options' noise into a timm model, in place of its own; `OptionError` names a site it does not have."""
-    sites = list(noise_sites(model))
+    """Put the options' noise into a model, in place of its own; `OptionError` names a site it does not have."""
+    sites: list[NoiseSite] = list(model.noise_sites() if hasattr(model, "noise_sites") else noise_sites(model))  # type: ignore[operator]
     names = {site.name for site in sites} | ({"head"} if hasattr(model, "get_classifier") else set())
-    chosen = choose_sites(r, names, type(model).__name__)
+    chosen = choose_sites(r, names, getattr(model, "title", type(model).__name__))
     disable_builtin_dropout(model)
     rates = (r.dropout,) if r.second_dropout is None else (r.dropout, *[r.second_dropout] * (r.passes - 1))
     layers: list[NoiseLayer] = []
@@ -75,11 +75,17 @@ def install_noise(model: nn.Module, r: Regularizer) -> InstalledNoise:
 
 
 def _put(site: NoiseSite, layers: list[NoiseLayer]) -> None:
-    """Noise in the place that timm left for it, or on the output of the module that is there."""
-    child = getattr(site.parent, site.attribute)
-    if has_weights(child):
-        for i, layer in enumerate(layers):
-            site.parent.add_module(f"noise_{site.attribute}{i}", layer)
-            child.register_forward_hook(layer.after)
+    """Noise in the place that the model left for it, or on the output of what is there, or on a module's input."""
+    child = getattr(site.parent, site.attribute, None) if site.attribute else site.parent
+    if child is not None and has_weights(child):
+        for layer in layers:
+            count = sum(name.startswith("noise_") for name, _ in site.parent.named_children())
+            site.parent.add_module(f"noise_{site.attribute or 'input'}{count}", layer)
+            if site.attribute:
+                child.register_forward_hook(layer.after)
+            else:
+                child.register_forward_pre_hook(layer.before)
+    elif isinstance(child, NoiseLayer) and layers:  # a dropout that ends a residual branch
+        setattr(site.parent, site.attribute, nn.Sequential(child, *layers))
     elif layers:
         setattr(site.parent, site.attribute, layers[0] if len(layers) == 1 else nn.Sequential(*layers))

@@ -35,6 +35,7 @@ _WRAPPERS = ("Residual", "ResidualBlock", "ResidualDrop")  # x + branch(x) of Co
 class NoiseSite(NamedTuple):
     """A place for noise: `parent.attribute`, its name ("branch": stochastic depth), and the path of its block.
 
+    Without an attribute, the place is the first argument of the parent.
     Noise takes the place of a module without weights, and acts on the output of one with weights.
     """
 
@@ -103,7 +104,7 @@ def choose_sites(r: Regularizer, names: set[str], model: str) -> set[str]:
     """The sites that get dropout, of those (`names`) that the model of that class has."""
     if r.drop_path > 0 and "branch" not in names:
         raise OptionError(
-            f"regularizer.drop_path={r.drop_path:g}: timm's {model} has no residual branches to drop: set it to 0"
+            f"regularizer.drop_path={r.drop_path:g}: this {model} has no residual branches to drop: set it to 0"
         )
     if r.dropout == 0 and not r.second_dropout:
         return set()

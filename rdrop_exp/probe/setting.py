@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rdrop_exp.config.compose import packaged
-from rdrop_exp.config.identity import canonical
+from rdrop_exp.config.identity import TEXTS, canonical
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.probe.budget import TrialCost
@@ -114,6 +114,11 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
     if config_dir and not config_dir.is_dir():
         raise OptionError(f"--config-dir: folder not found: {config_dir}")
     o = composed(overrides, config_dir)
+    if o.dataset.name in TEXTS:
+        raise OptionError(
+            f"rdrop-probe is for images, but dataset={o.dataset.label or o.dataset.name} has texts: compare the"
+            " regularizers in a sweep, for example rdrop-exp -m regularizer=none,dropout seed=0,1,2"
+        )
     source = datasets.load(o.dataset)
     sampler = EpochSampler(source.sets, o.dataset, o.optimizer.batch_size, 0)
     size = o.dataset.image_size or (224 if source.images is None else source.images.shape[-1])

@@ -14,17 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp.config.schema import OptionError, nearest, shown
+from rdrop_exp.config import schema
+from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.runs.folder import read_rows
 
 Window = tuple[float, float]
 """From and to, as shares of training."""
 
 EPOCHS = ("best_epoch", "overfit_epoch")
-EVALUATED = tuple(
-    f"{part}/{name}" for part in ("test", "val") for name in ("accuracy", "loss", "accuracy_peer", "loss_peer")
+METRICS = (
+    "accuracy", "loss", "accuracy_peer", "loss_peer", "f1", "matthews", "pearson", "spearman", "perplexity", "bleu",
+    "rouge1", "rouge2", "rougeL",
+)  # fmt: skip
+EVALUATED = tuple(f"{part}/{name}" for part in ("test", "val") for name in METRICS)
+TRAINED = tuple(
+    f"train/{name}"
+    for name in ("loss", "cross_entropy", "squared_error", "binary_cross_entropy", "consistency", "accuracy")
 )
-TRAINED = ("train/loss", "train/cross_entropy", "train/consistency", "train/accuracy")
 COLUMNS = ("grad_norm", "lr", "rate/dropout", "rate/drop_path")
 ANALYSES = tuple(
     f"analysis/{name}"
@@ -38,6 +44,8 @@ MEASURES = (*EVALUATED, *TRAINED, *EPOCHS, *COLUMNS, *ANALYSES)
 
 _LOWER_IS_BETTER = ("loss", "entropy", "error", "perplexity", "nll", "mse", "mae", "rmse", "brier", "ece", "divergence")
 _SHARES = ("accuracy", "top", "precision", "recall", "f1", "error")
+_TIMES_100 = ("matthews", "pearson", "spearman", "rouge")
+"""At most 1, shown times 100 without a sign of percent."""
 
 
 def lower_is_better(name: str) -> bool:
@@ -45,9 +53,26 @@ def lower_is_better(name: str) -> bool:
     return any(word in name for word in _LOWER_IS_BETTER)
 
 
+def is_share(name: str) -> bool:
+    """Whether it is a share of one, which is shown in percent."""
+    return name.startswith(_SHARES)
+
+
 def scale_of(name: str) -> float:
-    """100 for shares of one, which are shown in percent, else 1."""
-    return 100.0 if name.startswith(_SHARES) else 1.0
+    """100 for what is at most 1: shares, correlations and ROUGE; else 1."""
+    return 100.0 if is_share(name) or name.startswith(_TIMES_100) else 1.0
+
+
+def unit_of(name: str) -> str:
+    """points, where a difference is one of percentages or of a score that goes to 100; else empty."""
+    return "points" if scale_of(name) == 100 or name == "bleu" else ""
+
+
+def shown(name: str, value: float) -> str:
+    """`accuracy 97.21%`, `matthews 53.10`, `bleu 27.31`, `perplexity 12.3`."""
+    if scale_of(name) == 100:
+        return f"{name} {100 * value:.2f}{'%' if is_share(name) else ''}"
+    return f"{name} {value:.2f}" if name == "bleu" else f"{name} {value:.4g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +92,13 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        return "points" if self.scale == 100 else "epochs" if self.name in EPOCHS else ""
+        return "epochs" if self.name in EPOCHS else unit_of(self.name.rpartition("/")[2])
 
 
 def parse_measure(name: str, where: str) -> Measure:
     """`OptionError`, beginning with `where`, for a measure that no trial has."""
     if name not in MEASURES:
-        raise OptionError(f"{where}={shown(name)} is not a measure{nearest(name, MEASURES)}")
+        raise OptionError(f"{where}={schema.shown(name)} is not a measure{nearest(name, MEASURES)}")
     return Measure(name)
 
 

@@ -13,7 +13,7 @@ from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions.contrasts import Key
 from rdrop_exp.questions.expectation import TRAINING, Expectation, Kind, parse
 from rdrop_exp.questions.flat import flatten
-from rdrop_exp.questions.measure import Measure, lacking
+from rdrop_exp.questions.measure import Measure, lacking, unit_of
 from rdrop_exp.questions.selector import with_labels
 from rdrop_exp.questions.series import course, levels, setting_of, sides
 from rdrop_exp.runs.folder import load_result
@@ -21,8 +21,6 @@ from rdrop_exp.statistics.paired import mean_sd
 from rdrop_exp.statistics.power import seeds_needed, smallest_detectable
 from rdrop_exp.statistics.sequential import PLANNED
 
-ACCURACY = Measure("test/accuracy")
-"""Of what the detectable difference is told."""
 MOST_RESULTS = 1000
 """Finished trials that are read for their spread."""
 NARROWS_NOTHING = ("hydra", "sweep=", "scale=", "name=", "output_dir=", "logger", "analysis.")
@@ -68,6 +66,8 @@ def detectable(
     seeds = texts.get("seeds") or min(Counter(t.group for t in trials).values(), default=0)
     if seeds < 2 or len(groups) < 2:
         return []
+    if len({t.metric for t in trials}) > 1:
+        return ["What these seeds can detect is not said: the trials are compared by several metrics"]
     spread, finished = texts.get("spread"), 0
     if not spread:
         spread, finished = known_spread(trials, groups)
@@ -75,21 +75,27 @@ def detectable(
         stated = texts.get("seeds") or texts.get("smallest") or lines
         hint = "add spread, the standard deviation of paired differences, to the sweep file, or run a few trials first"
         return [f"What {seeds} seeds can detect is unknown: {hint}"] if stated else []
+    unit = f" {unit}" if (unit := unit_of(_metric(trials))) else ""
     level = PLANNED / (lines or len(groups) - 1)
     found = smallest_detectable(spread, seeds, level)
     of = f", from {finished} finished trials" if finished else ""
     sentences = [
-        f"With {seeds} seeds this plan finds differences of {rounded_up(found or 0):g} points or more with 80 % power"
+        f"With {seeds} seeds this plan finds differences of {rounded_up(found or 0):g}{unit} or more with 80 % power"
         f" (standard deviation of paired differences {spread:.2g}{of})"
     ]
     smallest = texts.get("smallest")
     if smallest and found and found > smallest:
         needed = seeds_needed(smallest, spread, level)
         sentences.append(
-            f"To find the smallest difference worth having ({smallest:g} points), it would need"
+            f"To find the smallest difference worth having ({smallest:g}{unit}), it would need"
             f" {needed or 'more than 10,000'} seeds"
         )
     return sentences
+
+
+def _metric(trials: Sequence[PlannedTrial]) -> str:
+    """What the trials are compared by: accuracy, unless they say otherwise."""
+    return next((t.metric.rpartition("/")[2] for t in trials if t.metric), "accuracy")
 
 
 def rounded_up(value: float) -> float:
@@ -99,7 +105,7 @@ def rounded_up(value: float) -> float:
 
 
 def known_spread(trials: Sequence[PlannedTrial], groups: Mapping[str, Any]) -> tuple[float | None, int]:
-    """Standard deviation of paired differences in test accuracy, in points, and the number of trials it is from.
+    """Standard deviation of paired differences on test, in the report's unit, and the number of trials it is from.
 
     Pooled over pairs of groups of the plan's settings: among finished trials of the same experiment, or else of all
     under `output_dir`. None where nothing is known.
@@ -110,31 +116,31 @@ def known_spread(trials: Sequence[PlannedTrial], groups: Mapping[str, Any]) -> t
     near = (path for folder in sorted(here) for path in sorted(folder.glob("*/result.json")))
     far = (path for root in sorted(roots) for depth in ("*/*", "*/*/*") for path in root.glob(f"{depth}/result.json"))
     for paths in (near, far):
-        found = _results(itertools.islice(paths, MOST_RESULTS), wanted)
+        found = _results(itertools.islice(paths, MOST_RESULTS), wanted, Measure(f"test/{_metric(trials)}"))
         if spread := pooled(found):
             return spread, sum(len(values) for of_setting in found.values() for values in of_setting.values())
     return None, 0
 
 
-def _results(paths: Iterable[Path], wanted: set[str]) -> dict[str, dict[str, dict[Key, float]]]:
-    """Test accuracy in points by setting, group and key, of finished trials in a wanted setting."""
+def _results(paths: Iterable[Path], wanted: set[str], measure: Measure) -> dict[str, dict[str, dict[Key, float]]]:
+    """The measure in the report's unit by setting, group and key, of finished trials in a wanted setting."""
     found: dict[str, dict[str, dict[Key, float]]] = defaultdict(lambda: defaultdict(dict))
-    for group, options, accuracy in _finished(paths):
+    for group, options, value in _finished(paths, measure.name):
         setting = setting_of(flatten(options))
         if setting in wanted:
             key = options.get("seed", 0), options["dataset"].get("split_seed", 0)
-            found[setting][group][key] = ACCURACY.scale * accuracy
+            found[setting][group][key] = measure.scale * value
     return found
 
 
-def _finished(paths: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any], float]]:
+def _finished(paths: Iterable[Path], name: str) -> Iterator[tuple[str, dict[str, Any], float]]:
     for path in paths:
         try:
             result = load_result(path.parent)
-            group, options, accuracy = result["group"], result["options"], result["metrics"][ACCURACY.name]
+            group, options, value = result["group"], result["options"], result["metrics"][name]
             if result["status"] == "finished" and isinstance(options["dataset"], dict):
                 json.dumps(options, sort_keys=True)
-                yield str(group), options, float(accuracy)
+                yield str(group), options, float(value)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
 

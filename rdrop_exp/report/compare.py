@@ -41,7 +41,7 @@ def make_report(
     if not 0 < power < 1:
         raise OptionError(f"--power={power:g} must be between 0 and 1, such as 0.95")
     trials, copies = collect(folders, known)
-    measured = choose_metric(trials, metric)
+    wanted = choose_metric(trials, metric) if metric else None
     by_setting = settings(trials)
     sweeps = read_sweeps(trial.folder.parent for trial in trials)
     declared = {sweep.baseline for sweep in sweeps if sweep.baseline}
@@ -49,7 +49,7 @@ def make_report(
     if baseline and by_setting and baseline not in names:
         raise OptionError(f"--baseline={baseline} is no group or regularizer of this report{nearest(baseline, names)}")
     baseline = baseline or (declared.pop() if len(declared) == 1 else "")
-    comparisons = [compare(setting, measured, baseline, sweeps) for setting in by_setting]
+    comparisons = [compare(setting, wanted or own_metric(setting), baseline, sweeps) for setting in by_setting]
     relevant = {sweep.smallest for sweep in sweeps if sweep.smallest}
     given = smallest
     smallest = smallest or (relevant.pop() if len(relevant) == 1 else None)
@@ -62,6 +62,11 @@ def make_report(
     report.notes += overall(report, copies)
     report.answers = answers(report, given, power)
     return report
+
+
+def own_metric(setting: Setting) -> Metric:
+    """That of the setting's task."""
+    return choose_metric(trial for group in setting.groups for trial in group.trials)
 
 
 def compare(setting: Setting, metric: Metric, baseline: str, sweeps: list[Sweep]) -> Comparison:

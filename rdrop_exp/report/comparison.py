@@ -136,6 +136,11 @@ class Comparison:
     """For which the differences' `more_seeds` are."""
 
     @property
+    def unit(self) -> str:
+        """What its speeds count: images or tokens."""
+        return next((trial.unit for row in self.rows for trial in row.group.trials), "images")
+
+    @property
     def ranked(self) -> list[Row]:
         """Groups with at least half the seeds of the fullest, best on validation first: one lucky seed is no winner."""
         most = max(len(row.val.values) for row in self.rows)

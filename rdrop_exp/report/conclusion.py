@@ -60,7 +60,7 @@ def _so_far(comparison: Comparison, headline: Row) -> str:
 
 def _main(comparison: Comparison, row: Row) -> str:
     base, metric, where, difference = comparison.baseline, comparison.metric, comparison.measure, row.difference
-    level = f"{number(getattr(row, where).mean, metric)}{'%' if metric.scale == 100 else ''} {metric.name} on {where}"
+    level = f"{number(getattr(row, where).mean, metric)}{'%' if metric.percent else ''} {metric.name} on {where}"
     if len(comparison.rows) == 1:
         return f"`{row.label}` reaches {level} ({_seeds(row.val.values)}). There is no other group to compare."
     if _is_tie(comparison, row):
@@ -105,7 +105,8 @@ def _new_items(comparison: Comparison, row: Row) -> str:
         return ""
     low, high = interval(row.difference.interval_items, comparison.metric)
     this = "test" if comparison.measure == "test" else "validation"
-    return f"The interval is for new seeds on this {this} set; for new seeds and {NEW_ITEMS} it is {low} to {high}."
+    items = NEW_ITEMS[comparison.unit]
+    return f"The interval is for new seeds on this {this} set; for new seeds and {items} it is {low} to {high}."
 
 
 def _is_tie(comparison: Comparison, row: Row) -> bool:

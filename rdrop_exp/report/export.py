@@ -58,7 +58,7 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "seconds": row.seconds.mean,
         "training_seconds": row.training_seconds.mean,
         "relative_cost": row.relative_cost,
-        "images_per_second": row.speed.mean,
+        f"{comparison.unit}_per_second": row.speed.mean,
         **{str(status): len(row.group.having(status)) for status in statuses},
         "identity": row.group.identity,
     }
@@ -80,8 +80,9 @@ def as_csv(report: Report) -> str:
         for c in report.comparisons
         for row in c.rows
     ]
+    names = list(dict.fromkeys(name for line in lines for name in line)) or ["group"]
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["group"], lineterminator="\n")
+    writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows([{name: as_text(value) for name, value in line.items()} for line in lines])
     return out.getvalue()

@@ -7,6 +7,7 @@ from typing import Any
 from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.comparison import Comparison, Row, Summary
 from rdrop_exp.report.curves import over_seeds
+from rdrop_exp.report.rows import TASK_LOSSES
 from rdrop_exp.report.trial import Status
 from rdrop_exp.statistics.paired import t_interval
 
@@ -26,7 +27,7 @@ PAIRS = 24
 def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
     """Learning curves and schedules over epochs, by the index of the group as text."""
     name = comparison.metric.name
-    names = [f"train/{name}", f"val/{name}", "train/cross_entropy", "train/loss", "val/loss"]
+    names = [f"train/{name}", f"val/{name}", *(f"train/{loss}" for loss in TASK_LOSSES), "train/loss", "val/loss"]
     names += ["rate/dropout", "rate/drop_path", *ANALYSES]
     scales = {f"{part}/{name}": comparison.metric.scale for part in ("train", "val")}
     kept = {}

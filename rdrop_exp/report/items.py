@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_FILES = 300
 """Files read for a report: beyond them only the groups that are best on validation have such intervals."""
-NEW_ITEMS = "new images"
+NEW_ITEMS = {"images": "new images", "tokens": "new texts"}
 """What new test items are called."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.questions.measure import lower_is_better, scale_of
+from rdrop_exp.questions.measure import is_share, lower_is_better, scale_of, unit_of
 from rdrop_exp.report.trial import Status, Trial
 
 
@@ -18,29 +18,35 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        return " points" if self.scale == 100 else ""
+        return f" {unit}" if (unit := unit_of(self.name)) else ""
+
+    @property
+    def percent(self) -> bool:
+        """Correlations are shown times 100, too, but without the sign."""
+        return is_share(self.name)
 
     @property
     def digits(self) -> int:
-        return 2 if self.scale == 100 else 4
+        return 2 if self.unit or self.name == "perplexity" else 4
 
 
 def choose_metric(trials: Iterable[Trial], wanted: str = "") -> Metric:
-    """The metric of that name (`accuracy` or `val/accuracy`), else accuracy, else the first that is not a loss."""
+    """The metric of that name (`accuracy` or `val/accuracy`); else that of the trials' task.
+
+    Trials of earlier versions do not say it: accuracy, or else the first that is not a loss.
+    """
+    trials = list(trials)
     names = sorted({n for trial in trials for n in trial.metrics if trial.status == Status.FINISHED and "/" in n})
     measured = dict.fromkeys(n.split("/", 1)[1] for n in names if n.startswith(("val/", "test/")))
+    own = {trial.metric: trial.higher_is_better for trial in trials if trial.metric}
     if wanted:
         name = wanted.split("/", 1)[-1]
         if measured and name not in measured:
             raise OptionError(f"--metric={wanted} was not measured by any trial{nearest(name, measured)}")
     else:
-        preferred = ["accuracy", *(n for n in measured if not lower_is_better(n)), *measured]
-        name = next((n for n in preferred if n in measured), "accuracy")
-    return Metric(
-        name=name,
-        higher_is_better=not lower_is_better(name),
-        scale=scale_of(name),
-    )
+        preferred = [*own, "accuracy", *(n for n in measured if not lower_is_better(n)), *measured]
+        name = next((n for n in preferred if n in measured), next(iter(own), "accuracy"))
+    return Metric(name=name, higher_is_better=own.get(name, not lower_is_better(name)), scale=scale_of(name))
 
 
 def number(value: float | None, metric: Metric) -> str:

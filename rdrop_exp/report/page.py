@@ -103,7 +103,7 @@ def _comparison(comparison: Comparison, report: Report) -> dict[str, Any]:
         "setting": comparison.setting.label,
         "conclusion": sentences(comparison),
         "metric": {
-            "name": metric.name, "percent": metric.scale == 100, "digits": metric.digits,
+            "name": metric.name, "percent": metric.percent, "digits": metric.digits,
             "higher": metric.higher_is_better,
         },
         "measure": comparison.measure,

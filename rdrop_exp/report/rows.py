@@ -8,6 +8,9 @@ from rdrop_exp.report.groups import Group
 from rdrop_exp.report.metric import Metric
 from rdrop_exp.report.trial import Status, Trial
 
+TASK_LOSSES = ("cross_entropy", "squared_error", "binary_cross_entropy")
+"""Training losses without the consistency loss."""
+
 
 def make_row(group: Group, metric: Metric) -> Row:
     finished = group.having(Status.FINISHED)
@@ -17,8 +20,9 @@ def make_row(group: Group, metric: Metric) -> Row:
         return Summary(values=values)
 
     def gap(trial: Trial) -> float | None:
-        loss = "cross_entropy" if metric.name == "loss" and "train/cross_entropy" in trial.metrics else metric.name
-        train, test = trial.metrics.get(f"train/{loss}"), trial.metrics.get(f"test/{metric.name}")
+        losses = [f"train/{loss}" for loss in TASK_LOSSES if metric.name == "loss"]
+        loss = next((name for name in losses if name in trial.metrics), f"train/{metric.name}")
+        train, test = trial.metrics.get(loss), trial.metrics.get(f"test/{metric.name}")
         if train is None or test is None:
             return None
         return train - test if metric.higher_is_better else test - train
@@ -31,7 +35,7 @@ def make_row(group: Group, metric: Metric) -> Row:
         gap=over_seeds(gap, metric.scale),
         seconds=over_seeds(lambda t: t.seconds),
         training_seconds=over_seeds(lambda t: t.seconds if t.training_seconds is None else t.training_seconds),
-        speed=over_seeds(lambda t: t.images_per_second),
+        speed=over_seeds(lambda t: t.speed),
     )
 
 

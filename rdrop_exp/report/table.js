@@ -13,7 +13,7 @@ function trainingTime(row) {
 const range = (low, high, digits) => (low === null ? "" : `[${fixed(low, digits)}, ${fixed(high, digits)}]`);
 const chance = (r) =>
   r.p_better === null ? [] : [`${fixed(r.p_better, 2)} `, small(range(r.p_better_low, r.p_better_high, 2))];
-const whole = (value) => (value === null ? "" : Math.round(value).toLocaleString("en"));
+const whole = (value) => ((value ?? null) === null ? "" : Math.round(value).toLocaleString("en"));
 /** key, heading, cell, first direction of sorting. */
 const COLUMNS = [
   ["rank", "group", null, 1],
@@ -29,13 +29,14 @@ const COLUMNS = [
   ["gap", "gap", (r) => [fixed(r.gap)], 1],
   ["training_seconds", "training", trainingTime, 1],
   ["images_per_second", "images/s", (r) => [whole(r.images_per_second)], -1],
+  ["tokens_per_second", "tokens/s", (r) => [whole(r.tokens_per_second)], -1],
 ];
 /** Columns that no row has a value for. */
-const OPTIONAL = ["items_low", "p_better"];
+const OPTIONAL = ["items_low", "p_better", "images_per_second", "tokens_per_second"];
 /** On a phone the difference and the verdict come first. */
 function columns() {
   const first = narrow.matches ? ["rank", "difference", "verdict"] : [];
-  const empty = OPTIONAL.filter((key) => current().rows.every((row) => row[key] === null));
+  const empty = OPTIONAL.filter((key) => current().rows.every((row) => (row[key] ?? null) === null));
   return [
     ...first.map((key) => COLUMNS.find((one) => one[0] === key)),
     ...COLUMNS.filter((one) => ![...first, ...empty].includes(one[0])),

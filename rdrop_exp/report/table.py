@@ -103,7 +103,7 @@ def warnings(report: Report) -> list[str]:
 
 def caption(comparison: Comparison) -> str:
     metric = comparison.metric
-    unit = " in %" if metric.scale == 100 else ""
+    unit = " in %" if metric.percent else " × 100" if metric.scale == 100 else ""
     return (
         f"**{comparison.setting.label}**: {metric.name}{unit}, mean ± standard deviation over seeds; difference from"
         f" `{comparison.baseline.label}` on {comparison.measure}, paired by seed, with simultaneous 95 % intervals."
@@ -152,14 +152,16 @@ def _table(comparison: Comparison, top: int, narrow: bool) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    unit = " (%)" if comparison.metric.scale == 100 else ""
+    metric = comparison.metric
+    unit = " (%)" if metric.percent else " × 100" if metric.scale == 100 else ""
     table = Table(
-        title=Text(f"{comparison.setting.label} · {comparison.metric.name}{unit}", "bold"), title_justify="left",
+        title=Text(f"{comparison.setting.label} · {metric.name}{unit}", "bold"), title_justify="left",
         box=None, pad_edge=False, header_style="dim", collapse_padding=True,
     )  # fmt: skip
     shown = NARROW if narrow else len(HEADINGS)
     for heading in HEADINGS[:shown]:
         left = heading in ("group", "verdict")
+        heading = "tok/s" if heading == "img/s" and comparison.unit == "tokens" else heading
         table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "group", overflow="fold")
     colours = {Verdict.BETTER: "green", Verdict.WORSE: "red", "baseline": "cyan"}
     for place, row in enumerate(comparison.rows, 1):

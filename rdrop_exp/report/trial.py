@@ -61,8 +61,13 @@ class Trial:
     seconds: float | None = None
     training_seconds: float | None = None
     """Time of all steps at the steady throughput, without warm-up and validation."""
-    images_per_second: float | None = None
-    """Steady throughput; without rows in metrics.jsonl, the mean over all steps."""
+    metric: str = ""
+    """What its task is compared by; empty: not said."""
+    higher_is_better: bool = True
+    speed: float | None = None
+    """Images or tokens per second: the steady throughput; without rows in metrics.jsonl, the mean over all steps."""
+    unit: str = "images"
+    """What `speed` counts: images or tokens."""
     command: str = ""
     wandb: str = ""
     """Address of its W&B run."""
@@ -128,7 +133,9 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
     if not isinstance(metrics, dict):
         raise ValueError("metrics are no dictionary")
     versions = result.get("versions")
-    speed = steady_throughput(path) if status == Status.FINISHED else None
+    unit = "tokens" if "tokens_per_second" in result else "images"
+    speed = steady_throughput(path, unit) if status == Status.FINISHED else None
+    metric, higher_is_better = metric_of(result)
     trial = Trial(
         folder=Path(path),
         status=status,
@@ -142,7 +149,10 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
         best_epoch=_number(result.get("best_epoch")),
         steps=result.get("steps") if isinstance(result.get("steps"), int) else None,
         seconds=_number(result.get("seconds")),
-        images_per_second=speed or _number(result.get("images_per_second")),
+        metric=metric,
+        higher_is_better=higher_is_better,
+        unit=unit,
+        speed=speed or _number(result.get(f"{unit}_per_second")),
         command=one_line(result.get("command")),
         wandb=_address(result.get("wandb")),
         data=fingerprint_of(result),
@@ -150,9 +160,9 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
         versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
         written=written,
     )
-    batch = _number((options.get("optimizer") or {}).get("batch_size"))
-    if trial.images_per_second and batch and trial.steps:
-        trial.training_seconds = trial.steps * batch / trial.images_per_second
+    batch = _number(result.get("tokens_per_step") or (options.get("optimizer") or {}).get("batch_size"))
+    if trial.speed and batch and trial.steps:
+        trial.training_seconds = trial.steps * batch / trial.speed
     return trial
 
 
@@ -167,14 +177,22 @@ def _failed_early(path: str, written: float, result: dict[str, Any]) -> Trial:
     return trial
 
 
-def steady_throughput(folder: str) -> float | None:
-    """Images/s by metrics.jsonl without warm-up and hiccups; None without rows.
+def metric_of(about: dict[str, Any]) -> tuple[str, bool]:
+    """Name and direction of the metric in a trial.json or result.json; no name in those of earlier versions."""
+    metric = about.get("metric")
+    if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
+        return "", True
+    return printable(metric["name"]), metric.get("higher_is_better") is not False
+
+
+def steady_throughput(folder: str, unit: str = "images") -> float | None:
+    """Images or tokens per second by metrics.jsonl without warm-up and hiccups; None without rows.
 
     The first row (warm-up) is left out if there are others. Every three consecutive rows count as their median, and
     these are averaged, so that a schedule that changes the speed during training is counted correctly.
     """
     rows = sample_rows(folder, THROUGHPUT_ROWS)
-    speeds = [v for row in rows if isinstance(v := row.get("images_per_second"), int | float) and 0 < v < 1e300]
+    speeds = [v for row in rows if isinstance(v := row.get(f"{unit}_per_second"), int | float) and 0 < v < 1e300]
     steady = speeds[1:] or speeds
     triples = [steady[i : i + 3] for i in range(0, len(steady), 3)]
     return len(steady) / sum(len(triple) / median(triple) for triple in triples) if steady else None
@@ -220,6 +238,7 @@ def _start(trial: Trial) -> None:
     trial.identity = printable(str(about.get("identity") or "")) or trial.identity
     trial.data = fingerprint_of(about)
     trial.group = printable(str(about.get("group") or ""))
+    trial.metric, trial.higher_is_better = metric_of(about)
 
 
 def _is_locked(folder: str) -> bool | None:

@@ -6,8 +6,9 @@ trial that was stopped goes on bit for bit from its `State`.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,11 +19,13 @@ from rdrop_exp.config.schedules import learning_rate
 from rdrop_exp.data.batch import Batch, Data, items, split
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
+from rdrop_exp.tasks.meters import correct
+from rdrop_exp.tasks.task import Task
 from rdrop_exp.train.compile import begin_forward, compiled
-from rdrop_exp.train.evaluate import Row, correct, evaluate
+from rdrop_exp.train.evaluate import Row, evaluate
 from rdrop_exp.train.setup import Setup
 from rdrop_exp.train.state import COLUMNS, Progress, State, copied
-from rdrop_exp.train.step import StepPlan, autocast, batch_loss, num_networks, seed_noise, step_plan
+from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
 
 CheckpointHook = Callable[[Progress, Callable[[], dict[str, Any]]], None]
 
@@ -65,7 +68,8 @@ def train(
     `analyse(step)` measures the network every `analysis.every` steps and leaves it as it was.
     """
     o, network, noise, data, device = setup.options, setup.network, setup.noise, setup.data, setup.device
-    per_epoch, total = data.steps_per_epoch, setup.total_steps
+    task, per_epoch, total = setup.task, data.steps_per_epoch, setup.total_steps
+    units = task.units_per_step(o, data)
     state = State.initial(o, network, device, min(o.logger.every, per_epoch))
     if saved:
         state.load_state_dict(saved)
@@ -91,19 +95,19 @@ def train(
         plan = step_plan(o, noise, p.step, per_epoch, total)
         lr_scale = learning_rate(o.schedule, p.step, per_epoch, total)
         seed_noise(device, derive_seed(o.seed, "step", p.step))
-        state.history[p.step - p.logged], grad_norm = train_step(o, state, noise, forward, batch, plan, lr_scale)
+        state.history[p.step - p.logged], grad_norm = train_step(o, task, state, noise, forward, batch, plan, lr_scale)
         p.step += 1
 
         epoch_ends = p.step % per_epoch == 0 or p.step == total
         if epoch_ends or p.step - p.logged == len(state.history):  # the only place that waits for the device
-            row = position(p.step, per_epoch, total) | log_interval(o, state, since_row)
+            row = position(p.step, per_epoch, total) | log_interval(o, task, state, units, since_row)
             row |= noise.rates(plan.rate_scale) | {"lr": o.optimizer.lr * lr_scale}
             row |= {} if grad_norm is None else {"grad_norm": grad_norm.item()}
             p.ended = p.step == total or row["train/loss"] < o.stop_loss
             if epoch_ends or p.ended:
-                end_epoch(p)
+                end_epoch(task, p)
                 if p.ended or math.ceil(p.step / per_epoch) % o.validate_every == 0:
-                    row |= validate(o, state, noise, data, device)
+                    row |= validate(o, task, state, noise, data, device)
             p.rows = log(row)
             since_row = Stopwatch()
         with paused(since_row):
@@ -111,7 +115,12 @@ def train(
 
     network.load_state_dict(state.best)
     noise.set_rates(0.0)
-    metrics, tested = evaluate(network, data.test(), device, autocast(o.precision, device), "test", num_networks(o))
+    cast = autocast(o.precision, device)
+    if p.metrics and f"val/{task.metric}" not in p.metrics:  # validation went by the loss alone
+        whole = replace(o, validate="metric")
+        metrics, state.items = evaluate(network, data.validation(), cast, task.meter(whole, data, "val"))
+        p.metrics |= metrics
+    metrics, tested = evaluate(network, data.test(), cast, task.meter(o, data, "test"))
     p.metrics |= metrics
     p.seconds = earlier + since_start.seconds()
     return p, ({} if state.items is None else {"val": state.items.cpu()}) | {"test": tested}
@@ -124,6 +133,7 @@ def position(step: int, per_epoch: int, total: int) -> Row:
 
 def train_step(
     o: Options,
+    task: Task,
     state: State,
     noise: InstalledNoise,
     forward: Callable[[Any], Tensor],
@@ -131,24 +141,26 @@ def train_step(
     plan: StepPlan,
     lr_scale: float,
 ) -> tuple[Tensor, Tensor | None]:
-    """One optimizer step: its COLUMNS (means over the batch's items) and the gradient norm where it is clipped."""
+    """One optimizer step: its `columns` (means over the batch's items) and the gradient norm where it is clipped."""
     network, optimizer, scaler = state.network, state.optimizer, state.scaler
     device = state.history.device
     noise.set_rates(plan.rate_scale, plan.num_passes)
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * lr_scale
     cast, grad_norm = autocast(o.precision, device), None
-    sums = torch.zeros(len(COLUMNS), device=device)
+    sums = torch.zeros(COLUMNS, device=device)
     for micro in split(batch, o.optimizer.accumulate):
         if o.compile:
             begin_forward(network, o.compile_mode, device)
         with cast():
             outputs = forward(micro.inputs)
-        losses = batch_loss(o, outputs, micro, plan, items(batch))
+        losses = batch_loss(o, task, outputs, micro, plan, items(batch))
         scaler.scale(losses.total).backward()
         with torch.no_grad():
-            right = correct(outputs[: len(micro.targets)], micro) / items(batch)
-            sums += torch.stack([*losses, right])
+            columns = [*losses]
+            if task.column:
+                columns.append(correct(outputs[: len(micro.targets)], micro) / items(batch))
+            sums[: len(columns)] += torch.stack(columns)
     if o.optimizer.clip:
         scaler.unscale_(optimizer)
         grad_norm = nn.utils.clip_grad_norm_(network.parameters(), o.optimizer.clip)
@@ -160,7 +172,7 @@ def train_step(
     return sums, grad_norm
 
 
-def log_interval(o: Options, state: State, since_row: Stopwatch) -> Row:
+def log_interval(o: Options, task: Task, state: State, units: float, since_row: Stopwatch) -> Row:
     """Means over the steps since the last row; waits for the device. `TrainingError` where a loss is not finite."""
     p = state.progress
     steps = p.step - p.logged
@@ -171,24 +183,32 @@ def log_interval(o: Options, state: State, since_row: Stopwatch) -> Row:
     p.train_seconds += seconds
     p.epoch_sums = [a + b * steps for a, b in zip(p.epoch_sums, means, strict=True)]
     p.logged = p.step
-    return dict(zip(COLUMNS, means, strict=True)) | {"images_per_second": steps * o.optimizer.batch_size / seconds}
+    return columns(task, means) | {f"{task.unit}_per_second": steps * units / seconds}
 
 
-def end_epoch(p: Progress) -> None:
+def columns(task: Task, values: Iterable[float]) -> Row:
+    """The values of a step, by name."""
+    names = ("loss", task.loss, "consistency", task.column)
+    return {f"train/{name}": value for name, value in zip(names, values, strict=True) if name}
+
+
+def end_epoch(task: Task, p: Progress) -> None:
     """The epoch's means become the trial's training metrics."""
     steps = p.step - p.epoch_start
-    p.metrics |= dict(zip(COLUMNS, (x / steps for x in p.epoch_sums), strict=True))
-    p.epoch_sums, p.epoch_start = [0.0] * len(COLUMNS), p.step
+    p.metrics |= columns(task, (x / steps for x in p.epoch_sums))
+    p.epoch_sums, p.epoch_start = [0.0] * COLUMNS, p.step
 
 
-def validate(o: Options, state: State, noise: InstalledNoise, data: Data, device: torch.device) -> Row:
+def validate(o: Options, task: Task, state: State, noise: InstalledNoise, data: Data, device: torch.device) -> Row:
     """Validation metrics; the weights are kept where they are the best so far, or where the last are asked for."""
     p = state.progress
     noise.set_rates(0.0)
     cast = autocast(o.precision, device)
-    metrics, values = evaluate(state.evaluated, data.validation(), device, cast, "val", num_networks(o))
-    if metrics["val/accuracy"] > p.best_value or o.select == "last":
-        p.best_value, p.best_epoch = metrics["val/accuracy"], math.ceil(p.step / data.steps_per_epoch)
+    metrics, values = evaluate(state.evaluated, data.validation(), cast, task.meter(o, data, "val"))
+    name, higher_is_better = task.selection(o)
+    value = metrics[f"val/{name}"] if higher_is_better else -metrics[f"val/{name}"]
+    if value > p.best_value or not p.best_epoch or o.select == "last":
+        p.best_value, p.best_epoch = value, math.ceil(p.step / data.steps_per_epoch)
         p.metrics |= metrics
         state.best, state.items = copied(state.evaluated), values
     state.network.train()

@@ -1,4 +1,4 @@
-"""Task losses and consistency losses: pure functions over the outputs of one or several noisy passes.
+"""The batch loss and consistency losses: pure functions over the outputs of one or several noisy passes.
 
 One normalisation, per item (a sample, or a token that counts) and for m passes:
 
@@ -14,34 +14,11 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rdrop_exp.config.schema import OptionError, nearest
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """(items, classes) and (items,) classes or (items, classes) probabilities → (items,)."""
-    targets = targets.to(logits.dtype) if targets.is_floating_point() else targets
-    return F.cross_entropy(logits, targets, reduction="none")
-
-
-def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """(items, values) and the same, or (items,) for one value → (items,), mean over values."""
-    return (outputs - targets.view_as(outputs)).square().mean(-1)
-
-
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """(items, labels) and the same in 0..1, or (items,) for one label → (items,), mean over labels."""
-    targets = targets.view_as(logits).to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
-
-
-TASK_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": cross_entropy,
-    "squared_error": squared_error,
-    "binary_cross_entropy": binary_cross_entropy,
-}
+from rdrop_exp.tasks.losses import TASK_LOSSES
+from rdrop_exp.train.token_losses import TokenLosses, kl_gradient
 
 
 def _target(x: Tensor, fixed: bool) -> Tensor:
@@ -117,20 +94,11 @@ class _ChunkedKL(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """d/dx_i = (p_i - mean p + p_i (l_i - mean l - sum p_i (l_i - mean l))) / (passes - 1), l = log p."""
         (outputs,) = ctx.saved_tensors
         result, items = torch.empty_like(outputs), _items(outputs)
         parts = (result, 1), (outputs, 1), (gradient, 0)
         for out, x, g in zip(*(torch.split(t, items, d) for t, d in parts), strict=True):
-            log_p = x.log_softmax(-1)
-            p = log_p.exp()
-            centre = p.mean(0)
-            if ctx.fixed:
-                torch.sub(p, centre, out=out)
-            else:
-                log_p -= log_p.mean(0)
-                log_p -= torch.linalg.vecdot(p, log_p)[..., None] - 1
-                torch.addcmul(-centre, p, log_p, out=out)
+            kl_gradient(x.log_softmax(-1), ctx.fixed, out)
             out *= g[:, None] / (len(x) - 1)
         return result, None
 
@@ -149,33 +117,43 @@ def loss(
     mask: Tensor | None = None,
     items: int | Tensor | None = None,
     task: str = "cross_entropy",
+    label_smoothing: float = 0.0,
     divergence: str = "kl",
     stop_gradient: bool = False,
 ) -> Loss:
     """The batch loss. Outputs (passes * batch, ..., classes), pass by pass; targets (batch, ...) or as the task wants.
 
     `mask` (batch, ...) selects the items that count; `items` is what the sum over them is divided by, by default their
-    number: give the number in the whole effective batch when this is one micro-batch of it.
+    number: give the number in the whole effective batch when this is one micro-batch of it. Labels are smoothed where
+    targets are classes: probabilities are smoothed where they are made.
     """
-    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).reshape(passes, -1, outputs.shape[-1])
-    count = outputs.shape[1]
+    outputs = outputs.reshape(passes, -1, outputs.shape[-1])
+    count, alone = outputs.shape[1], passes == 1 or alpha == 0.0
     targets = targets.reshape(count, *targets.shape[-1:]) if targets.numel() != count else targets.reshape(count)
-    weights = None if mask is None else mask.reshape(count).to(outputs.dtype)
-    if mask is not None:  # zeros where padding holds who knows what; to select by index would wait for the device
-        skip = ~mask.reshape(count)
-        outputs = outputs.masked_fill(skip[:, None], 0)
-        targets = targets.masked_fill(skip if targets.ndim == 1 else skip[:, None], 0)
+    skip = None if mask is None else ~mask.reshape(count)
     if items is None:
-        items = count if weights is None else weights.sum()
+        items = count if mask is None else mask.sum()
 
     def mean(losses: Tensor) -> Tensor:
-        return (losses if weights is None else losses * weights).sum() / items
+        return (losses if skip is None else losses * ~skip).sum() / items
 
-    each = TASK_LOSSES[task](outputs.flatten(0, 1), torch.cat([targets] * passes))
-    task_loss = mean(each.view(passes, count).mean(0))
-    if passes == 1 or alpha == 0.0:
+    classes = task == "cross_entropy" and not targets.is_floating_point()
+    if skip is not None and classes and outputs.numel() > WHOLE and (alone or divergence == "kl"):
+        each, apart = TokenLosses.apply(outputs, targets, skip, _items(outputs), label_smoothing, stop_gradient)
+    else:
+        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+        if skip is not None and classes and alone:
+            targets = targets.masked_fill(skip, -100)  # which cross-entropy ignores: no copy of the outputs
+        elif skip is not None:  # zeros where padding holds who knows what; to select by index would wait for the device
+            outputs = outputs.masked_fill(skip[:, None], 0)
+            targets = targets.masked_fill(skip if targets.ndim == 1 else skip[:, None], 0)
+        smoothing = {} if targets.is_floating_point() or not label_smoothing else {"smoothing": label_smoothing}
+        each = TASK_LOSSES[task](outputs.flatten(0, 1), torch.cat([targets] * passes), **smoothing).view(passes, count)
+        apart = None if alone else consistency(outputs, divergence, stop_gradient)
+    task_loss = mean(each.mean(0))
+    if alone:
         return Loss(task_loss, task_loss, torch.zeros_like(task_loss))
-    divergence_loss = mean(consistency(outputs, divergence, stop_gradient))
+    divergence_loss = mean(apart)
     return Loss(task_loss + alpha * divergence_loss, task_loss, divergence_loss)
 
 

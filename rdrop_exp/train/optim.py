@@ -14,9 +14,11 @@ def make_optimizer(o: Optimizer, network: nn.Module) -> torch.optim.Optimizer:
     names = timm.optim.list_optimizers()
     if o.name not in names:
         raise OptionError(f"optimizer.name={o.name} is not a timm optimizer{nearest(o.name, names)}")
+    fused = o.name in ("adam", "adamw") and getattr(network, "fused_optimizer", False) and "foreach" not in o.args
+    args = ({"fused": True} if fused else {}) | o.args
     try:
         optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
-            network, opt=o.name, lr=o.lr, weight_decay=o.weight_decay, momentum=o.momentum, **o.args
+            network, opt=o.name, lr=o.lr, weight_decay=o.weight_decay, momentum=o.momentum, **args
         )
     except (TypeError, ValueError) as error:
         raise OptionError(f"optimizer.args={o.args} does not go with optimizer.name={o.name}: {error}") from error

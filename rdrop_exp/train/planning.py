@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rdrop_exp.config.compose import options_of
 from rdrop_exp.config.identity import trial_spec
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.options import Dataset, Options
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions import planning as questions
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def describe(cfg: DictConfig) -> PlannedTrial:
     """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
+    from rdrop_exp.tasks.choose import task_of
+
     options = options_of(cfg)
     data = look_at(options.dataset)
     refusals.ask(options)
@@ -38,6 +40,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         method=o.regularizer.name,
         data="" if o.dataset.name == "digits" else data.summary,
         notes=[*([changed] if changed else []), *(f"{name} has no effect" for name in spec.unused)],
+        metric=f"val/{task_of(o).selection(o)[0]}",
         options=asdict(o),
     )
 
@@ -60,10 +63,12 @@ def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
 
 @functools.cache
 def _look_at(dataset: str) -> "Preview":
-    from rdrop_exp.data.datasets import Preview, preview
+    from rdrop_exp.data.datasets import Preview
+    from rdrop_exp.tasks.choose import task_of
 
+    options = Options(dataset=from_plain(Dataset, json.loads(dataset)))
     try:
-        return preview(from_plain(Dataset, json.loads(dataset)))
+        return task_of(options).preview(options.dataset)
     except OptionError as error:
         if not plans_only():
             raise

@@ -1,4 +1,4 @@
-"""What timm and torch would refuse, asked before a sweep starts.
+"""What timm, transformers and torch would refuse, asked before a sweep starts.
 
 They take seconds to import, so a process of its own imports them while the rest is planned. Each distinct model,
 optimizer and device is tried once, the model without memory on torch's meta device; what was accepted is remembered for
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rdrop_exp.config.identity import TEXTS
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 
@@ -58,11 +59,17 @@ def answers() -> None:
 
 
 def question(o: Options) -> str:
-    """What timm and torch decide on, as JSON: of the regularizer only which rates there are, not how high."""
+    """What timm, transformers and torch decide on, as JSON.
+
+    Of the regularizer only which rates there are, not how high; of data sets only what a text model must fit.
+    """
     values = dataclasses.asdict(o)
     r = values["regularizer"]
     rates = {name: 0.1 if r[name] else r[name] for name in ("dropout", "second_dropout", "drop_path")}
     parts = {key: values[key] for key in ("model", "peer", "optimizer", "device")}
+    if o.dataset.name in TEXTS:
+        parts["dataset"] = {key: values["dataset"][key] for key in ("name", "label_kind", "max_length")}
+        parts["generate"] = {"max_length": o.generate.max_length}
     return json.dumps(
         parts | {"regularizer": {"sites": r["sites"], "divergence": r["divergence"], **rates}}, default=str
     )
@@ -89,13 +96,11 @@ def _memory() -> Path:
 
 def refusal(values: dict[str, Any]) -> str:
     """Why these options cannot be trained with; empty where they can."""
-    import torch
     from torch import nn
 
     from rdrop_exp.config.schema import from_plain
     from rdrop_exp.hardware import choose_device
-    from rdrop_exp.models.build import create_network
-    from rdrop_exp.noise.install import install_noise
+    from rdrop_exp.tasks.choose import task_of
     from rdrop_exp.train.losses import check_divergence
     from rdrop_exp.train.optim import make_optimizer
 
@@ -104,11 +109,7 @@ def refusal(values: dict[str, Any]) -> str:
         check_divergence(o.regularizer.divergence)
         choose_device(o.device)
         make_optimizer(o.optimizer, nn.Linear(2, 2))
-        for group, part in (("model", o.model), ("peer", o.peer)):
-            if part.name:
-                bare = dataclasses.replace(part, pretrained=False, checkpoint="")
-                with torch.device("meta"):
-                    install_noise(create_network(bare, group, classes=10, channels=3), o.regularizer)
+        task_of(o).check_model(o)
     except OptionError as error:
         return str(error)
     except Exception:  # some models cannot be built without memory: they are tried when their trial starts

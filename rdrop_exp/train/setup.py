@@ -2,18 +2,19 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schedules import check_length
-from rdrop_exp.data.batch import Data, Spec
-from rdrop_exp.data.load import load_data
+from rdrop_exp.data.batch import Data
 from rdrop_exp.hardware import choose_device
-from rdrop_exp.models.build import build_network
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
+from rdrop_exp.tasks.choose import task_of
+from rdrop_exp.tasks.task import Task
 from rdrop_exp.train.losses import check_divergence
 from rdrop_exp.train.optim import make_optimizer
 
@@ -29,6 +30,10 @@ class Setup:
     device: torch.device
 
     @property
+    def task(self) -> Task:
+        return task_of(self.options)
+
+    @property
     def total_steps(self) -> int:
         """Optimizer steps of the whole training."""
         s = self.options.schedule
@@ -40,7 +45,7 @@ def set_up(o: Options) -> Setup:
     torch.set_num_threads(o.threads or default_threads())
     check_divergence(o.regularizer.divergence)
     device = choose_device(o.device)
-    data = load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
+    data = task_of(o).load(o, device)
     network, noise = initial_network(o, data.spec, device)
     make_optimizer(o.optimizer, network)  # refuses what timm would
     setup = Setup(options=o, network=network, noise=noise, data=data, device=device)
@@ -57,7 +62,7 @@ def default_threads() -> int:
     return int(asked) if asked.isdigit() and int(asked) else 1
 
 
-def initial_network(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
+def initial_network(o: Options, spec: Any, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
     """Network and noise with the trial's initial weights, which its seed decides."""
     torch.manual_seed(derive_seed(o.seed, "weights"))
-    return build_network(o, classes=spec.classes, channels=spec.channels, image_size=spec.image_size, device=device)
+    return task_of(o).build(o, spec, device)

@@ -12,7 +12,8 @@ from rdrop_exp.config.options import Options
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.optim import make_ema, make_optimizer
 
-COLUMNS = ("train/loss", "train/cross_entropy", "train/consistency", "train/accuracy")
+COLUMNS = 4
+"""Of a step: loss, task loss, consistency, and what `Task.column` names."""
 Weights = dict[str, Tensor]
 
 
@@ -22,9 +23,9 @@ class Progress:
 
     step: int = 0  # optimizer steps done
     logged: int = 0  # step of the last row
-    epoch_sums: list[float] = field(default_factory=lambda: [0.0] * len(COLUMNS))
+    epoch_sums: list[float] = field(default_factory=lambda: [0.0] * COLUMNS)
     epoch_start: int = 0
-    best_value: float = -math.inf
+    best_value: float = -math.inf  # of what is selected by; negative where lower is better
     best_epoch: int = 0
     seconds: float = 0.0  # of training and validation, over all starts
     train_seconds: float = 0.0
@@ -46,7 +47,7 @@ class State:
     items: Tensor | None
     """(validation items,): how `best` does on each; None before it is known."""
     history: Tensor
-    """(log interval, len(COLUMNS)): the steps since the last row, on the device until then."""
+    """(log interval, COLUMNS): the steps since the last row, on the device until then."""
     progress: Progress
 
     @classmethod
@@ -59,7 +60,7 @@ class State:
             ema=ema,
             best=copied(network),
             items=None,
-            history=torch.zeros(log_every, len(COLUMNS), device=device),
+            history=torch.zeros(log_every, COLUMNS, device=device),
             progress=Progress(),
         )
 

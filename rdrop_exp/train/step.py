@@ -12,6 +12,7 @@ from rdrop_exp.config.options import Options
 from rdrop_exp.config.schedules import rate_scale
 from rdrop_exp.data.batch import Batch
 from rdrop_exp.noise.install import InstalledNoise
+from rdrop_exp.tasks.task import Task
 from rdrop_exp.train.losses import Loss, loss
 
 
@@ -41,7 +42,7 @@ def num_networks(o: Options) -> int:
     return 2 if o.peer.name else 1
 
 
-def batch_loss(o: Options, outputs: Tensor, batch: Batch, plan: StepPlan, count: int | Tensor) -> Loss:
+def batch_loss(o: Options, task: Task, outputs: Tensor, batch: Batch, plan: StepPlan, count: int | Tensor) -> Loss:
     """The loss of all passes of a batch or micro-batch, its sum over items divided by `count`."""
     r, networks = o.regularizer, num_networks(o)
     return loss(
@@ -51,7 +52,9 @@ def batch_loss(o: Options, outputs: Tensor, batch: Batch, plan: StepPlan, count:
         alpha=r.alpha if plan.use_consistency else 0.0,
         mask=batch.mask,
         items=count,
-        divergence=r.divergence,
+        task=task.loss,
+        label_smoothing=o.dataset.label_smoothing,
+        divergence=task.divergence if r.divergence == "kl" else r.divergence,
         stop_gradient=r.stop_gradient,
     )
 

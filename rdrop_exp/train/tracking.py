@@ -18,8 +18,10 @@ from typing import Any, Self
 
 from rdrop_exp.config.identity import TrialSpec
 from rdrop_exp.config.schema import first_line
+from rdrop_exp.questions.measure import shown
 from rdrop_exp.runs.folder import read_rows
 from rdrop_exp.runs.wandb_run import run_id, start_run
+from rdrop_exp.tasks.choose import task_of
 
 log = logging.getLogger("rdrop_exp")
 
@@ -38,7 +40,9 @@ class Tracker:
         self._log = (folder / "log.txt").open("a", encoding="utf-8")
         # Under a launcher that sends stdout to the same file, a line is written once.
         self._echo = not _same_file(sys.stdout, self._log)
-        self._bar = _Bar() if o.logger.progress and sys.stdout.isatty() else None
+        task = task_of(o)
+        self._selected, self._unit = task.selection(o)[0], task.unit
+        self._bar = _Bar(self._selected) if o.logger.progress and sys.stdout.isatty() else None
         self._lines = o.logger.progress
         self._wandb = None if o.logger.wandb == "disabled" else _Wandb(spec, folder)
 
@@ -53,10 +57,10 @@ class Tracker:
                 self._wandb.announcement = ""
         if self._bar:
             self._bar.show(row)
-        if "val/accuracy" in row:
+        if f"val/{self._selected}" in row:
             self.message(
-                f"epoch {row['epoch']:g}  loss {row['train/loss']:.4f}  val {row['val/accuracy']:.2%}"
-                f"  {row['images_per_second']:,.0f} images/s",
+                f"epoch {row['epoch']:g}  loss {row['train/loss']:.4f}  {validated(self._selected, row)}"
+                f"  {row[f'{self._unit}_per_second']:,.0f} {self._unit}/s",
                 quiet=self._bar is not None or not self._lines,
             )
         return self._rows.tell()
@@ -102,10 +106,16 @@ class Tracker:
         self._log.close()
 
 
+def validated(name: str, row: dict[str, float]) -> str:
+    """What validation selects by, for people: `val 97.21%`, `val perplexity 12.3`."""
+    text = shown(name, row[f"val/{name}"])
+    return f"val {text.removeprefix('accuracy ')}"
+
+
 class _Bar:
     """A progress bar with the time left, in a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, selected: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
@@ -116,13 +126,15 @@ class _Bar:
             transient=True,
         )
         self._task = self._progress.add_task("", total=1.0)
-        self._last: dict[str, float] = {}
+        self._selected, self._last = selected, dict[str, float]()
         self._progress.start()
 
     def show(self, row: dict[str, float]) -> None:
         self._last |= row
-        names = {"epoch": "epoch {:.1f}", "train/loss": "loss {:.4f}", "val/accuracy": "val {:.2%}"}
-        text = "  ".join(form.format(self._last[name]) for name, form in names.items() if name in self._last)
+        names = {"epoch": "epoch {:.1f}", "train/loss": "loss {:.4f}"}
+        words = [form.format(self._last[name]) for name, form in names.items() if name in self._last]
+        words += [validated(self._selected, self._last)] if f"val/{self._selected}" in self._last else []
+        text = "  ".join(words)
         self._progress.update(self._task, completed=row.get("progress", 0.0), description=text)
 
     def advance(self, share: float) -> None:

@@ -16,10 +16,10 @@ import torch
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.data.fingerprint import fingerprint
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.launch.lock import lock
 from rdrop_exp.launch.protocol import Status
+from rdrop_exp.questions.measure import shown
 from rdrop_exp.runs.folder import (
     describe,
     finished,
@@ -30,6 +30,7 @@ from rdrop_exp.runs.folder import (
     write_result,
     write_start,
 )
+from rdrop_exp.tasks.choose import task_of
 from rdrop_exp.train import checkpoint
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.loop import CheckpointHook, train
@@ -47,7 +48,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
     Everything that can be wrong with the options raises `OptionError` before anything is written. SIGINT and SIGTERM
     save a checkpoint and raise KeyboardInterrupt or SystemExit. `make_analysis` makes what `analysis.every` calls.
     """
-    spec, folder, changed = place_trial(trial_spec(options, fingerprint(options.dataset)))
+    spec, folder, changed = place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
     if finished(folder):
         print(f"Already finished: {folder}")
         if not spec.options.keep_weights:  # it may have been stopped just before this
@@ -67,6 +68,8 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
             print(changed, flush=True)
         device = describe_device(setup.device)
         about = describe(spec) | {"command": command, "device": device, "versions": versions()}
+        about["metric"] = {"name": setup.task.metric, "higher_is_better": setup.task.higher_is_better}
+        about["metric"] |= {"signature": setup.task.signature()} if setup.task.signature else {}
         about["data"] = {"fingerprint": spec.fingerprint, "summary": setup.data.summary, "counts": setup.data.counts}
         write_start(folder, about)
         saved = resumable(folder, spec, setup.device)
@@ -112,7 +115,8 @@ def _train(
         start = f"resuming from step {progress.step}" if saved else parameters
         tracker.message(f"{folder.name}: {start}, {setup.total_steps} steps on {setup.device}")
         tracker.message(setup.data.summary)
-        tracker.message(f"images of each class: {json.dumps(setup.data.counts)}", quiet=True)
+        if setup.data.counts:
+            tracker.message(f"{setup.task.unit} of each class: {json.dumps(setup.data.counts)}", quiet=True)
         # What a preset sets in vain is its own affair.
         if ignored := [name for name in spec.unused if not about["command"] or f"{name}=" in about["command"]]:
             tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")
@@ -125,13 +129,13 @@ def _train(
             write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
             error.log = folder / "log.txt"  # type: ignore[attr-defined]
             raise
-        result = outcome(o, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
+        result = outcome(setup, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
         write_items(folder, {name: values.numpy() for name, values in items.items()})
         weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
         checkpoint.finish(folder, weights | {"identity": spec.identity, "result": result})
         write_result(folder, about | result)
         tracker.message(
-            f"{folder.name}: test accuracy {result['metrics']['test/accuracy']:.2%}"
+            f"{folder.name}: test {shown(setup.task.metric, result['metrics'][f'test/{setup.task.metric}'])}"
             f" (weights of epoch {progress.best_epoch}, {progress.seconds:.0f} s)"
         )
         tracker.summary(result)
@@ -196,13 +200,15 @@ def signals() -> Iterator[list[int]]:
         os.close(write_end)  # ends the thread
 
 
-def outcome(o: Options, p: Progress) -> dict[str, Any]:
+def outcome(setup: Setup, p: Progress) -> dict[str, Any]:
     """The part of result.json that training makes."""
+    units = setup.task.units_per_step(setup.options, setup.data)
     return {
         "status": Status.FINISHED.value,  # plain: it is part of a checkpoint
         "metrics": p.metrics,
         "best_epoch": p.best_epoch,
         "steps": p.step,
         "seconds": p.seconds,
-        "images_per_second": p.step * o.optimizer.batch_size / max(p.train_seconds, 1e-9),
+        f"{setup.task.unit}_per_second": p.step * units / max(p.train_seconds, 1e-9),
+        **({"tokens_per_step": units} if setup.task.unit == "tokens" else {}),
     }

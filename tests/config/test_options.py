@@ -113,6 +113,10 @@ BASE: dict[str, Any] = {
     "dataset": {"name": "image_csv"},
     "regularizer": {"dropout": 0.1, "drop_path": 0.1, "second_dropout": 0.2, "alpha": 1.0},
 }
+PAIRS = (
+    "source", "target", "tokenizer", "vocabulary", "vocabulary_size", "max_length", "too_long", "batch_tokens", "beams",
+    "length_penalty", "min_length", "no_repeat",
+)  # fmt: skip
 NEEDS: dict[str, dict[str, Any]] = {  # what makes an option matter
     "cutoff_epoch": {"regularizer": {"when": "early", "cutoff_epoch": 1.0, "ramp": "linear"}},
     "ramp": {"regularizer": {"when": "early", "cutoff_epoch": 1.0}},
@@ -123,13 +127,16 @@ NEEDS: dict[str, dict[str, Any]] = {  # what makes an option matter
     "step_factor": {"schedule": {"shape": "step"}},
     "layout": {"dataset": {"name": "image_folder"}},
     "momentum": {"optimizer": {"name": "sgd"}},
+    **{name: {"dataset": {"name": "text_csv"}} for name in ("text_column", "second_column", "label_kind")},
+    **{name: {"dataset": {"name": "parallel"}} for name in PAIRS},
 }
 STREAMED = ("scale", "rand_augment", "color_jitter", "interpolation")
 OTHER = {
     "when": "annealed", "ramp": "cosine", "shape": "linear", "profile": "constant", "precision": "bf16",
     "select": "last", "divergence": "mse", "interpolation": "random", "scale": [0.5, 1.0], "image_size": 40,
     "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5,
-    "passes": 3, "second_dropout": 0.4,
+    "passes": 3, "second_dropout": 0.4, "label_kind": "value", "tokenizer": "bpe", "too_long": "error",
+    "validate": "loss", "batch_tokens": 4096,
 }  # fmt: skip
 
 

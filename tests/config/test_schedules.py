@@ -172,6 +172,19 @@ def test_learning_rate_in_steps() -> None:
     np.testing.assert_allclose(rates, expected, atol=1e-12)
 
 
+def test_learning_rate_by_the_inverse_square_root() -> None:
+    """warmup^0.5 * min(step^-0.5, step * warmup^-1.5), steps from 1: Vaswani et al. 2017, scaled to a maximum of 1."""
+    steps = np.arange(1, TOTAL + 1)
+    for warmup in (1, 40, TOTAL):
+        expected = warmup**0.5 * np.minimum(steps**-0.5, steps * warmup**-1.5)
+        np.testing.assert_allclose(learning_rates(shape="inverse_sqrt", warmup_steps=warmup), expected, atol=1e-12)
+        np.testing.assert_array_equal(
+            learning_rates(shape="inverse_sqrt", warmup_steps=warmup, total=TOTAL),
+            learning_rates(shape="inverse_sqrt", warmup_steps=warmup, total=2 * TOTAL)[:TOTAL],
+        )
+    np.testing.assert_allclose(learning_rates(shape="inverse_sqrt"), steps**-0.5)
+
+
 def test_warm_up_for_all_of_training_and_training_for_one_step() -> None:
     np.testing.assert_allclose(learning_rates(warmup_epochs=10.0), np.arange(1, TOTAL + 1) / TOTAL)
     assert learning_rates(total=1).tolist() == [1.0]

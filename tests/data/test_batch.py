@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from rdrop_exp.data.batch import Batch, items, split
-from rdrop_exp.train.evaluate import correct
+from rdrop_exp.tasks.meters import correct
 
 
 def test_micro_batches_partition_the_batch() -> None:

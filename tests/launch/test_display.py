@@ -1,5 +1,6 @@
 """The display: a live view in a terminal, lines elsewhere."""
 
+import dataclasses
 import io
 import os
 
@@ -107,6 +108,30 @@ def test_the_ranking_puts_the_best_first(metric, options, first):
     shown.display.print_ranking()
     ranking = shown.text().split("[4/4]")[1].splitlines()[1:]
     assert next(line.split()[0] for line in ranking if "digits" in line) == first
+
+
+def test_groups_are_ranked_by_the_metrics_of_their_plans():
+    shown = Shown(terminal=False, metric=None)
+    names = "digits-a-s0", "digits-a-s1", "digits-b-s0", "digits-b-s1", "digits-c-s0"
+    jobs = jobs_of(*names)
+    for job in jobs:
+        metric = "val/accuracy" if job.trial.group == "digits-a" else "val/perplexity"
+        job.trial = dataclasses.replace(job.trial, metric=metric)
+    shown.display = Display(jobs, None, columns={"val": "metric"}, console=shown.display.console)
+    for job, value in zip(jobs, (0.1, 0.2, 30.0, 32.0, 7.0), strict=True):
+        result = {"metrics": {"val/accuracy": 0.5, job.trial.metric: value}}
+        shown.display.show_event(TrialEvent(EventKind.FINISHED, job, result=result))
+    assert "finished digits-b-s0  val/perplexity 30" in shown.text()
+    shown.display.print_ranking()
+    ranking = [line.split() for line in shown.text().split("[5/5]")[1].splitlines()[1:] if "digits" in line]
+    assert [words[:3] for words in ranking] == [
+        ["digits-a", "val/accuracy", "0.1500"],
+        ["digits-c-s0", "val/perplexity", "7.0000"],
+        ["digits-b", "val/perplexity", "31.0000"],
+    ]
+    busy = WorkerRow("worker 0", "digits-c-s0", metrics={"val/accuracy": 0.5, "val/perplexity": 9.0})
+    assert shown.display.value(busy, "metric") == 9.0
+    assert shown.display.value(busy, "none|val/accuracy") == 0.5
 
 
 def test_the_name_of_a_metric_says_which_direction_is_better():

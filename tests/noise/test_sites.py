@@ -178,7 +178,7 @@ def test_sites_that_a_model_lacks_are_refused_in_one_sentence(case: Case) -> Non
         with pytest.raises(OptionError, match=f"^regularizer.sites={site}: this {name} has no {site} .*head"):
             install_noise(model, Regularizer(dropout=0.1, sites=site))
     if not branches:
-        with pytest.raises(OptionError, match=f"^regularizer.drop_path=0.1: timm's {name} "):
+        with pytest.raises(OptionError, match=f"^regularizer.drop_path=0.1: this {name} "):
             install_noise(model, Regularizer(drop_path=0.1))
 
 

@@ -87,7 +87,6 @@ def test_measures_are_those_that_trials_and_analyses_write() -> None:
     from rdrop_exp.analysis.gradients import Estimate, GradientMetrics
     from rdrop_exp.analysis.inconsistency import Inconsistency
     from rdrop_exp.analysis.online import as_row
-    from rdrop_exp.train.state import COLUMNS
 
     one = Estimate(1.0)
     gradient = GradientMetrics(
@@ -102,4 +101,3 @@ def test_measures_are_those_that_trials_and_analyses_write() -> None:
     )
     analyses = {*reading.row(), *as_row(inconsistency)} - {"analysis/rate_scale", "analysis/seconds"}
     assert analyses == {name for name in MEASURES if name.startswith("analysis/")}
-    assert set(COLUMNS) == {name for name in MEASURES if name.startswith("train/")}

@@ -1,5 +1,6 @@
 """Groups, rankings and differences: a hand-computed example, and everything that can be missing."""
 
+import math
 import re
 from pathlib import Path
 
@@ -84,7 +85,48 @@ def test_without_accuracy_the_first_measure_that_is_no_loss(tmp_path: Path) -> N
     bleu = {"metrics": {"val/bleu": 34.6, "test/bleu": 34.1, "val/loss": 2.0, "test/loss": 2.1}}
     write_trial(tmp_path, NONE, 0, result=bleu)
     comparison = only(tmp_path)
-    assert (comparison.metric.name, comparison.metric.unit, comparison.rows[0].test.mean) == ("bleu", "", 34.1)
+    assert (comparison.metric.name, comparison.metric.unit, comparison.rows[0].test.mean) == ("bleu", " points", 34.1)
+
+
+def test_each_setting_is_compared_by_the_metric_of_its_task(tmp_path: Path) -> None:
+    write(tmp_path, NONE, [0.9, 0.91])
+    write(tmp_path, RDROP, [0.92, 0.94])
+    for regularizer, values in ((NONE, [31.0, 33.0]), (RDROP, [28.0, 29.5])):
+        for seed, value in enumerate(values):
+            measured = {f"{part}/{name}": x for part in ("val", "test") for name, x in
+                        (("perplexity", value), ("loss", math.log(value)), ("accuracy", 0.3))}  # fmt: skip
+            result = {
+                "metric": {"name": "perplexity", "higher_is_better": False}, "metrics": measured,
+                "tokens_per_second": 5000.0, "tokens_per_step": 512.5,
+            }  # fmt: skip
+            write_trial(tmp_path, regularizer, seed, result=result, dataset={"name": "wikitext2"})
+    images, texts = make_report([tmp_path]).comparisons
+    assert (images.metric.name, texts.metric.name) == ("accuracy", "perplexity")
+    assert labels(texts) == ["rdrop", "none"]
+    assert (texts.metric.higher_is_better, texts.metric.unit, texts.metric.digits) == (False, "", 2)
+    difference = texts.rows[0].difference
+    assert difference is not None
+    assert difference.mean == pytest.approx(-3.25)
+    assert (images.unit, texts.unit) == ("images", "tokens")
+    (trial, *_) = texts.rows[0].group.trials
+    assert (trial.speed, trial.training_seconds) == (pytest.approx(5000.0), pytest.approx(1000 * 512.5 / 5000))
+    (same, other) = make_report([tmp_path], metric="loss").comparisons
+    assert {same.metric.name, other.metric.name} == {"loss"}
+
+
+@pytest.mark.parametrize(
+    ("name", "percent", "unit", "scale"),
+    [("matthews", False, " points", 100), ("rougeL", False, " points", 100), ("f1", True, " points", 100),
+     ("bleu", False, " points", 1), ("perplexity", False, "", 1)],
+)  # fmt: skip
+def test_correlations_are_shown_in_points_without_a_sign_of_percent(
+    tmp_path: Path, name: str, percent: bool, unit: str, scale: float
+) -> None:
+    measured = {"val/accuracy": 0.7, "test/accuracy": 0.7, f"val/{name}": 0.5, f"test/{name}": 0.5}
+    own = {"name": name, "higher_is_better": name != "perplexity"}
+    write_trial(tmp_path, NONE, 0, result={"metrics": measured, "metric": own})
+    metric = only(tmp_path).metric
+    assert (metric.name, metric.percent, metric.unit, metric.scale) == (name, percent, unit, scale)
 
 
 def test_only_shared_seeds_are_paired_and_the_others_named(example: Path) -> None:

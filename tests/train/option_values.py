@@ -56,6 +56,29 @@ FOLDER: dict[str, Any] = STREAMED | {
     "dataset.image_size": 8,
 }
 TABLE: dict[str, Any] = FOLDER | {"dataset.name": "image_csv", "dataset.root": "{files}/table"}
+TEXT: dict[str, Any] = {
+    "model.name": "bert",
+    "model.args": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
+    "dataset.name": "toy_text",
+    "dataset.vocabulary_size": 300,
+    "dataset.max_length": 16,
+}
+TEXT_TABLE: dict[str, Any] = TEXT | {"dataset.name": "text_csv", "dataset.root": "{files}/texts"}
+WORDPIECE: dict[str, Any] = TEXT_TABLE | {"dataset.vocabulary": "{files}/texts/vocabulary.txt"}
+PAIRS: dict[str, Any] = TEXT | {
+    "model.name": "marian",
+    "model.args": {
+        "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 32,
+    },
+    "dataset.name": "parallel",
+    "dataset.root": "{files}/pairs",
+    "dataset.source": "de",
+    "dataset.target": "en",
+    "generate.max_length": 4,
+    "generate.beams": 1,
+}  # fmt: skip
+GENERATED = "a few steps generate no text to tell apart: tests/tasks/test_seq2seq.py"
 STEPS: dict[str, Any] = {"schedule.shape": "step", "schedule.step_epochs": 1}
 ONLINE: dict[str, Any] = {"logger.wandb": "offline"}
 ANALYSIS: dict[str, Any] = {"analysis.every": 2, "analysis.batches": 2}
@@ -106,6 +129,16 @@ WALKS: dict[str, Walk] = {
     "dataset.mixup": Walk((0.5,)),
     "dataset.cutmix": Walk((1.0,)),
     "dataset.label_smoothing": Walk((0.1,)),
+    "dataset.text_column": Walk(("other",), TEXT_TABLE),
+    "dataset.second_column": Walk(("other",), TEXT_TABLE),
+    "dataset.label_kind": Walk((), TEXT_TABLE),
+    "dataset.source": Walk(("fr",), PAIRS),
+    "dataset.target": Walk(("fr",), PAIRS),
+    "dataset.tokenizer": Walk(("bpe",), WORDPIECE),
+    "dataset.vocabulary": Walk(("{files}/texts/other.txt",), WORDPIECE),
+    "dataset.vocabulary_size": Walk((320,), TEXT),
+    "dataset.max_length": Walk((8,), TEXT),
+    "dataset.too_long": Walk((), TEXT | {"dataset.max_length": 8}),
     "dataset.limit": Walk((1,)),
     "dataset.repeat_batch": Walk(),
     "dataset.workers": Walk(
@@ -148,9 +181,14 @@ WALKS: dict[str, Walk] = {
     "optimizer.momentum": Walk((0.5,), {"optimizer.name": "sgd"}),
     "optimizer.args": Walk(({"betas": [0.5, 0.9]},)),
     "optimizer.batch_size": Walk((8,)),
+    "optimizer.batch_tokens": Walk((256,), TEXT),
     "optimizer.accumulate": Walk((2,), silent="micro-batches show in memory only", rounding=True, draws=True),
     "optimizer.clip": Walk((0.01,)),
     "optimizer.ema": Walk((0.5,)),
+    **dict.fromkeys(
+        [f"generate.{name}" for name in ("beams", "length_penalty", "max_length", "min_length", "no_repeat")],
+        Walk(exempt=GENERATED),
+    ),
     "logger.wandb": Walk(("auto", "online", "offline")),
     "logger.project": Walk(("mine",), ONLINE),
     "logger.entity": Walk(("mine",), ONLINE),
@@ -171,6 +209,7 @@ WALKS: dict[str, Walk] = {
     "device": Walk(("cuda:99", "toaster")),
     "threads": Walk((2,), silent="it saves time only", rounding=True),
     "validate_every": Walk((2,)),
+    "validate": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "select": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "stop_loss": Walk((100.0,)),
     "checkpoint_seconds": Walk((0.0,)),
@@ -185,6 +224,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "peer": PEER,
     "folder": FOLDER,
     "table": TABLE,
+    "text": TEXT,
     "sgd": {"optimizer.name": "sgd", "schedule.steps": 3},
 }
 """Trials in which every option is tried, whether it can act there or not."""
@@ -195,6 +235,7 @@ ALIASES = {
     "regularizer.sites": "a preset stands for those of its sites that the model has",
     "dataset.layout": "auto recognises both layouts",
     "dataset.broken": "where no file is broken",
+    "validate": "the same weights can be the best by both",
     "dataset.background": "where no image is transparent",
 }
 """Options whose values can mean the same, depending on the model or the files: two identities then have one result."""
@@ -206,7 +247,8 @@ UNNAMED = {
 
 
 def make_files(files: Path) -> None:
-    """Folders of tiny images, no two alike, and a table of them."""
+    """Folders of tiny images, no two alike, and a table of them; a table of texts, and texts in three languages."""
+    make_texts(files)
     generator = np.random.default_rng(0)
 
     def image(path: str, mode: str = "RGB") -> None:
@@ -241,3 +283,21 @@ def make_files(files: Path) -> None:
             writer = csv.DictWriter(file, list(chosen[0]))
             writer.writeheader()
             writer.writerows(chosen)
+
+
+def make_texts(files: Path) -> None:
+    """40 rows with two texts and a number, two vocabularies of their words, and 40 lines in each of three languages."""
+    words = ["cat", "dog", "bird", "fish", "tree"]
+    lines = [" ".join(words[(i * k + k) % 5] for k in range(1, 3 + i % 4)) for i in range(40)]
+    for folder in ("texts", "pairs"):
+        (files / folder).mkdir()
+    with (files / "texts/labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("text", "other", "label"), *((lines[i], lines[-i], i % 3 % 2) for i in range(40))])
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    (files / "texts/vocabulary.txt").write_text("\n".join([*special, *words]))
+    (files / "texts/other.txt").write_text("\n".join([*special, *words[:2]]))
+    for language in ("de", "en", "fr"):
+        for part, some in (("train", lines[:24]), ("val", lines[24:32]), ("test", lines[32:])):
+            text = [" ".join(f"{word}{language}" for word in line.split()) for line in some]
+            (files / f"pairs/{part}.{language}").write_text("\n".join(text))

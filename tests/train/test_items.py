@@ -13,6 +13,7 @@ from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Batch
 from rdrop_exp.data.load import load_data
 from rdrop_exp.runs.folder import read_items
+from rdrop_exp.tasks.meters import AccuracyMeter
 from rdrop_exp.train import checkpoint, trial
 from rdrop_exp.train.evaluate import evaluate
 from rdrop_exp.train.step import autocast
@@ -45,7 +46,7 @@ class Projection(nn.Module):
 
 def evaluated(o: Options, batch_size: int) -> torch.Tensor:
     data = load_data(o.dataset, batch_size=batch_size, seed=batch_size, device=CPU)
-    return evaluate(Projection(), data.validation(), CPU, autocast("fp32", CPU), "val")[1]
+    return evaluate(Projection(), data.validation(), autocast("fp32", CPU), AccuracyMeter("val"))[1]
 
 
 def test_the_order_is_that_of_the_set_whatever_reads_it() -> None:
@@ -65,7 +66,7 @@ def test_a_sequence_has_the_share_of_its_kept_tokens() -> None:
     mask = torch.tensor([[True, True], [True, False], [False, False]])
     for kept, expected in ((None, [0.5, 1.0, 1.0]), (mask, [0.5, 1.0])):
         batch = Batch(outputs, targets, kept)
-        assert evaluate(nn.Identity(), [batch], CPU, autocast("fp32", CPU), "val")[1].tolist() == expected
+        assert evaluate(nn.Identity(), [batch], autocast("fp32", CPU), AccuracyMeter("val"))[1].tolist() == expected
 
 
 def test_items_are_restored_with_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rdrop_exp.config.checks import from_dict
+from rdrop_exp.tasks.losses import TASK_LOSSES
 from rdrop_exp.train import losses, trial
-from rdrop_exp.train.losses import DIVERGENCES, TASK_LOSSES, Loss, consistency, loss
+from rdrop_exp.train.losses import DIVERGENCES, Loss, consistency, loss
 from tests.conftest import SMALL, merged
 
 steady = settings(deadline=None, derandomize=True, max_examples=60)

@@ -94,7 +94,8 @@ class Trials:
         saved = checkpoint.load(folder, torch.device("cpu")) or {}
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
         where = str(folder.relative_to(self._files)) if "elsewhere" in str(folder) else f"{o.name}/{folder.name}"
-        rows = [{k: v for k, v in row.items() if k != "images_per_second"} for row in read_rows(folder)]
+        speeds = ("images_per_second", "tokens_per_second")
+        rows = [{k: v for k, v in row.items() if k not in speeds} for row in read_rows(folder)]
         traces = [where.replace(spec.identity, ""), names, result["data"]["fingerprint"], *self.traces]
         return Outcome("", spec.identity, spec.unused, rows, result["metrics"], saved.get("model", {}), traces)
 

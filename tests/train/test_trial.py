@@ -157,7 +157,7 @@ def test_result_json_says_what_it_must(tmp_path: Path) -> None:
     result = json.loads((folder_of(o) / "result.json").read_text())
     keys = {
         "identity", "group", "name", "experiment", "status", "options", "metrics", "best_epoch", "steps", "seconds",
-        "images_per_second", "command", "device", "versions", "data",
+        "images_per_second", "command", "metric", "device", "versions", "data",
     }  # fmt: skip
     assert result.keys() == keys
     assert from_dict(result["options"])

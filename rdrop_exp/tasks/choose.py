@@ -1,0 +1,25 @@
+"""Which task the options pose."""
+
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.data.datasets import NAMES
+from rdrop_exp.tasks import classification, images
+from rdrop_exp.tasks.task import Task, kind_of
+from rdrop_exp.text.readers import READERS
+
+
+def task_of(options: Options) -> Task:
+    """The task of the data set; `OptionError` for a name that is none."""
+    name, names = options.dataset.name, (*NAMES, *READERS)
+    if name not in names:
+        raise OptionError(f"dataset.name={name} is not a data set{nearest(name, names)}")
+    kind = kind_of(options.dataset)
+    if kind == "language":
+        from rdrop_exp.tasks import language
+
+        return language.task(options)
+    if kind == "pair":
+        from rdrop_exp.tasks import seq2seq
+
+        return seq2seq.task(options)
+    return images.task() if kind == "image" else classification.task(options)

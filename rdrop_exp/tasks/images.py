@@ -1,0 +1,99 @@
+"""Image classification: timm's models on resident or streamed images."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.tasks.task import Meter, Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from rdrop_exp.data.batch import Data, Spec
+    from rdrop_exp.data.datasets import Preview
+    from rdrop_exp.noise.install import InstalledNoise
+
+
+def task() -> Task:
+    return Task(
+        name="image classification",
+        metric="accuracy",
+        higher_is_better=True,
+        loss="cross_entropy",
+        divergence="kl",
+        column="accuracy",
+        unit="images",
+        preview=_preview,
+        fingerprint=_fingerprint,
+        load=_load,
+        check_model=_check_model,
+        build=_build,
+        meter=_meter,
+        units_per_step=lambda o, data: o.optimizer.batch_size,
+    )
+
+
+def _preview(dataset: Dataset) -> Preview:
+    from rdrop_exp.data.datasets import preview
+
+    return preview(dataset)
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    from rdrop_exp.data.fingerprint import fingerprint
+
+    return fingerprint(dataset)
+
+
+def _load(o: Options, device: torch.device) -> Data:
+    from rdrop_exp.data.load import load_data
+
+    return load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
+
+
+def _check_model(o: Options) -> None:
+    import torch
+
+    from rdrop_exp.models.build import create_network
+    from rdrop_exp.noise.install import install_noise
+
+    for group, part in (("model", o.model), ("peer", o.peer)):
+        if part.name:
+            _refuse_text_model(o, part.name)
+            bare = dataclasses.replace(part, pretrained=False, checkpoint="")
+            with torch.device("meta"):
+                install_noise(create_network(bare, group, classes=10, channels=3), o.regularizer)
+
+
+def _refuse_text_model(o: Options, name: str) -> None:
+    """`OptionError` for a type of transformers that reads tokens; it is asked only where timm has no such model."""
+    import timm
+
+    if timm.is_model(name) or find_spec("transformers") is None:
+        return
+    from transformers.models.auto import modeling_auto
+
+    types = ("CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM", "SEQUENCE_CLASSIFICATION")
+    if any(name in getattr(modeling_auto, f"MODEL_FOR_{each}_MAPPING_NAMES") for each in types):
+        raise OptionError(
+            f"model.name={name} is a text model, but dataset={o.dataset.label or o.dataset.name} has images: choose an"
+            " image model, for example model=resnet_micro_8"
+        )
+
+
+def _build(o: Options, spec: Spec, device: torch.device) -> tuple[nn.Module, InstalledNoise]:
+    from rdrop_exp.models.build import build_network
+
+    _refuse_text_model(o, o.model.name)
+    return build_network(o, classes=spec.classes, channels=spec.channels, image_size=spec.image_size, device=device)
+
+
+def _meter(o: Options, data: Data, prefix: str) -> Meter:
+    from rdrop_exp.tasks.meters import AccuracyMeter
+
+    return AccuracyMeter(prefix, networks=2 if o.peer.name else 1)
