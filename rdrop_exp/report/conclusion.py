@@ -148,8 +148,8 @@ def _optimism(comparison: Comparison, row: Row) -> str:
     if len(comparison.ranked) < 3 or row.difference is None or row.difference.verdict is not Verdict.BETTER:
         return ""
     return (
-        f"It was chosen among {len(comparison.ranked)} groups on these trials: expect less on new seeds"
-        " (`rdrop-report --confirm` measures it)."
+        f"`{row.label}` was chosen among {len(comparison.ranked)} groups on these trials: expect less on new seeds"
+        " (`rdrop-report FOLDER --confirm` measures it)."
     )
 
 
