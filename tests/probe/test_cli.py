@@ -29,6 +29,7 @@ from tests.probe.helpers import COST
         ("model=nothing", "model=nothing"),
         ("hydra.launcher.slot=2", "did you mean hydra.launcher.slots?"),
         ("hydra.launcher.slots=0", "hydra.launcher.slots=0"),
+        ("dataset=toy_text model=bert_micro", "dataset=toy_text"),
         ("--trials 3", "--trials=3"),
         ("--minutes 0", "--minutes=0"),
         ("--rates 0.1,2", "--rates=0.1,2"),

@@ -181,7 +181,7 @@ WALKS: dict[str, Walk] = {
     "optimizer.momentum": Walk((0.5,), {"optimizer.name": "sgd"}),
     "optimizer.args": Walk(({"betas": [0.5, 0.9]},)),
     "optimizer.batch_size": Walk((8,)),
-    "optimizer.batch_tokens": Walk((256,), TEXT),
+    "optimizer.batch_tokens": Walk((128,), TEXT),
     "optimizer.accumulate": Walk((2,), silent="micro-batches show in memory only", rounding=True, draws=True),
     "optimizer.clip": Walk((0.01,)),
     "optimizer.ema": Walk((0.5,)),
