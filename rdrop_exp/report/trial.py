@@ -7,19 +7,17 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.text import one_line, printable
-from rdrop_exp.runs.folder import last_row, load_result, read_start, sample_rows
+from rdrop_exp.report.throughput import steady_throughput
+from rdrop_exp.runs.folder import last_row, load_result, read_start
 
 QUIET_SECONDS = 300.0
 """A trial counts as stopped after this time, or five checkpoint intervals, without a write."""
-THROUGHPUT_ROWS = 10
-"""Number of evenly spaced rows of metrics.jsonl from which the throughput is computed."""
 
 SIGNS = {"config.yaml", "metrics.jsonl", "result.json"}
 _WRITTEN = SIGNS | {"checkpoint.pt", "log.txt"}
@@ -183,19 +181,6 @@ def metric_of(about: dict[str, Any]) -> tuple[str, bool]:
     if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
         return "", True
     return printable(metric["name"]), metric.get("higher_is_better") is not False
-
-
-def steady_throughput(folder: str, unit: str = "images") -> float | None:
-    """Images or tokens per second by metrics.jsonl without warm-up and hiccups; None without rows.
-
-    The first row (warm-up) is left out if there are others. Every three consecutive rows count as their median, and
-    these are averaged, so that a schedule that changes the speed during training is counted correctly.
-    """
-    rows = sample_rows(folder, THROUGHPUT_ROWS)
-    speeds = [v for row in rows if isinstance(v := row.get(f"{unit}_per_second"), int | float) and 0 < v < 1e300]
-    steady = speeds[1:] or speeds
-    triples = [steady[i : i + 3] for i in range(0, len(steady), 3)]
-    return len(steady) / sum(len(triple) / median(triple) for triple in triples) if steady else None
 
 
 def _checked_options(result: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rdrop_exp.report.trial import steady_throughput
+from rdrop_exp.report.throughput import steady_throughput
 from tests.report.trials import EARLY, NONE, RDROP, only, write, write_trial
 
 
