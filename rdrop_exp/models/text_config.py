@@ -96,10 +96,7 @@ def _of_place(options: Options, spec: TextSpec) -> Any:
         raise
     except Exception as error:
         if not part.pretrained and "/" not in part.name:
-            raise OptionError(
-                f"model.name={part.name} is not a transformers model{nearest(part.name, _types(spec))}:"
-                f" {HEADS[spec.kind].purpose} needs {HEADS[spec.kind].advice}"
-            ) from error
+            raise OptionError(f"model.name={part.name} {_unknown(part.name, options, spec)}") from error
         why = "the hub cannot be reached, and it is not in its local cache" if offline else first_line(error)
         raise OptionError(f"model.name={part.name} could not be loaded: {why}") from error
     _check_type(part.name, config.model_type, spec)
@@ -110,6 +107,16 @@ def _of_place(options: Options, spec: TextSpec) -> Any:
         del values["pad_token_id"]
     config.update(values)
     return config
+
+
+def _unknown(name: str, options: Options, spec: TextSpec) -> str:
+    """Why a name is no text model, and one that is."""
+    from timm import is_model
+
+    advice = f"{HEADS[spec.kind].purpose} needs {HEADS[spec.kind].advice}"
+    if is_model(name.partition(".")[0]):
+        return f"is an image model, but dataset={options.dataset.name} has text: {advice}"
+    return f"is not a transformers model{nearest(name, _types(spec)).rstrip('?')}: {advice}"
 
 
 def is_folder(name: str) -> bool:

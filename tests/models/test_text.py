@@ -123,8 +123,8 @@ def test_a_checkpoint_of_a_trial_is_a_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "kind", "match"),
     [
-        ({"name": "bertt"}, "class", r"^model.name=bertt is not a transformers model; did you mean bert\?.*bert_micro"),
-        ({"name": "resnet18"}, "class", "^model.name=resnet18 is not a transformers model.*model=bert_micro"),
+        ({"name": "bertt"}, "class", "^model.name=bertt is not a transformers model; did you mean bert: .*bert_micro"),
+        ({"name": "resnet18"}, "class", "^model.name=resnet18 is an image model, but .* has text: .*model=bert_micro"),
         ({"name": "vit"}, "class", "^model.name=vit cannot be used for text classification: .*model=bert_micro"),
         ({"name": "marian"}, "class", "^model.name=marian cannot be used for text classification: .*model=bert_micro"),
         ({"name": "bert"}, "pair", "^model.name=bert cannot .* translation and summarization: .*transformer_micro"),
