@@ -17,7 +17,7 @@ def task_of(options: Options) -> Task:
     if kind == "language":
         from rdrop_exp.tasks import language
 
-        return language.task(options)
+        return language.task()
     if kind == "pair":
         from rdrop_exp.tasks import seq2seq
 

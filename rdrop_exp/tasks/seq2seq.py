@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.options import Options
-from rdrop_exp.tasks import classification
+from rdrop_exp.tasks import texts
 from rdrop_exp.tasks.task import Meter, Task
 
 if TYPE_CHECKING:
@@ -17,21 +17,11 @@ if TYPE_CHECKING:
 
 def task(options: Options) -> Task:
     summaries = _summarizes(options)
-    return Task(
+    return texts.text_task(
         name="summarization" if summaries else "translation",
         metric="rougeL" if summaries else "bleu",
-        higher_is_better=True,
-        loss="cross_entropy",
-        divergence="kl",
-        column="",
-        unit="tokens",
-        preview=classification.preview,
-        fingerprint=classification.fingerprint,
-        load=classification.load,
-        check_model=classification.check_model,
         build=build,
         meter=_meter,
-        units_per_step=classification.tokens_per_step,
         signature=None if summaries else _bleu_signature,
     )
 
@@ -52,7 +42,7 @@ def build(o: Options, spec: Any, device: torch.device) -> tuple[nn.Module, Insta
     from rdrop_exp.text.tokenizers import require
 
     require("rouge_score" if _summarizes(o) else "sacrebleu")
-    network, noise = classification.build(o, spec, device)
+    network, noise = texts.build(o, spec, device)
     check_generation(o, network)
     return network, noise
 

@@ -27,18 +27,6 @@ OPTIONS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def options() -> Options:
-    return from_dict(OPTIONS)
-
-
-@pytest.fixture(scope="module")
-def data(options: Options) -> TokenData:
-    found = task_of(options).load(options, CPU)
-    assert isinstance(found, TokenData)
-    return found
-
-
-@pytest.fixture(scope="module")
 def network(options: Options, data: TokenData) -> Any:
     torch.manual_seed(0)
     network: Any = task_of(options).build(options, data.spec, CPU)[0]
