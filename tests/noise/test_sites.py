@@ -100,6 +100,11 @@ def check_rates(model: nn.Module, noise: InstalledNoise, x: Tensor) -> None:
         hook.remove()
     names = {module: name for name, module in model.named_modules()}
     assert [names[m] for m in noise.layers if m not in {module for module, _, _ in seen}] == []
+    check_drawn(seen, names)
+
+
+def check_drawn(seen: list[tuple[nn.Module, Tensor, Tensor]], names: dict[nn.Module, str]) -> None:
+    """Inputs and outputs of noise modules over two passes: dropped at the rate of the pass, kept at the right scale."""
     kept = rows = 0
     for module, before, after in seen:
         if isinstance(module, Dropout):

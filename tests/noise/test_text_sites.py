@@ -15,15 +15,13 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.models.text import TextModel, build_text_network, create
 from rdrop_exp.models.text_config import HEADS
 from rdrop_exp.noise.install import InstalledNoise, install_noise
-from rdrop_exp.noise.layers import Dropout, DropPath
 from rdrop_exp.noise.sites import NoiseSite
 from rdrop_exp.train.losses import loss
 from tests.conftest import ROOT
 from tests.noise.test_shared_prefix import same_draws
-from tests.noise.test_sites import check_dropped
+from tests.noise.test_sites import FIRST, PATH, SECOND, check_drawn
 from tests.noise.text_architectures import CASES, TEXT_SITES, build, options_of, places_of, row, spec_of, tokens
 
-FIRST, SECOND, PATH = 0.25, 0.5, 0.4
 CPU = torch.device("cpu")
 
 walk = pytest.mark.parametrize("family", CASES)
@@ -104,16 +102,7 @@ def test_every_place_acts_at_its_rate(family: str) -> None:
     assert not torch.allclose(one, two, rtol=1e-2, atol=1e-2)
     assert {m for m, _, _ in seen} == set(noise.layers)
     names = {module: name for name, module in network.named_modules()}
-    kept = rows = 0
-    for module, before, after in seen:
-        if isinstance(module, Dropout):
-            for rate, x, y in zip((FIRST, SECOND), before.chunk(2), after.chunk(2), strict=True):
-                check_dropped(rate, x, y, names[module])
-        elif isinstance(module, DropPath):
-            alive = after.flatten(1).abs().sum(1) > 0
-            torch.testing.assert_close(after[alive], before[alive] / (1 - PATH))
-            kept, rows = kept + int(alive.sum()), rows + len(alive)
-    assert abs(kept - rows * (1 - PATH)) <= 5 * (rows * PATH * (1 - PATH)) ** 0.5
+    check_drawn(seen, names)
 
 
 @walk
