@@ -14,6 +14,7 @@ from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.text import one_line, printable
 from rdrop_exp.report.throughput import steady_throughput
+from rdrop_exp.runs.code import key
 from rdrop_exp.runs.folder import last_row, load_result, read_start
 
 QUIET_SECONDS = 300.0
@@ -73,6 +74,8 @@ class Trial:
     """Fingerprint of files of one's own; empty for published data sets."""
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    code: dict[str, Any] = field(default_factory=dict)
+    """Which code made it (`runs.code`); empty: unknown."""
     written: float = 0.0
 
     @property
@@ -156,6 +159,7 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
         data=fingerprint_of(result),
         device=one_line(result.get("device")),
         versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
+        code=_code(result),
         written=written,
     )
     batch = _number(result.get("tokens_per_step") or (options.get("optimizer") or {}).get("batch_size"))
@@ -181,6 +185,12 @@ def metric_of(about: dict[str, Any]) -> tuple[str, bool]:
     if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
         return "", True
     return printable(metric["name"]), metric.get("higher_is_better") is not False
+
+
+def _code(about: dict[str, Any]) -> dict[str, Any]:
+    """What a trial.json or result.json says of the code, with printable names; empty: unknown."""
+    made_by = about.get("code")
+    return made_by | {"commit": one_line(made_by.get("commit"))} if isinstance(made_by, dict) and key(made_by) else {}
 
 
 def _checked_options(result: dict[str, Any]) -> dict[str, Any]:
@@ -223,6 +233,7 @@ def _start(trial: Trial) -> None:
     trial.identity = printable(str(about.get("identity") or "")) or trial.identity
     trial.data = fingerprint_of(about)
     trial.group = printable(str(about.get("group") or ""))
+    trial.code = _code(about)
     trial.metric, trial.higher_is_better = metric_of(about)
 
 

@@ -1,7 +1,9 @@
 """A trial's folder: where it is, and every file in it that is read by more than its writer. Needs no torch.
 
 config.yaml      the options, for people
-trial.json       who the trial is: identity, group, name, experiment, options, command, device, versions
+trial.json       who the trial is: identity, group, name, experiment, options, command, device, versions, code
+code.diff        what differed from the git commit; only where something did (`runs.code`)
+environment.txt  the installed packages with their versions
 metrics.jsonl    a row of metrics at each log point
 checkpoint.pt    the state while it trains, the tested weights afterwards (`train.checkpoint`)
 items.npz        whether each validation and test item was correct (`runs.items`)
@@ -23,6 +25,7 @@ from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.schema import OptionError, shown
 from rdrop_exp.launch.protocol import atomic_file, finished, last_row, read_result, write_result
+from rdrop_exp.runs import code
 from rdrop_exp.runs.items import read_items, write_items
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "finished",
     "last_row",
     "load_result",
+    "made_by",
     "make_folder",
     "place_trial",
     "read_items",
@@ -45,7 +49,10 @@ __all__ = [
     "write_start",
 ]
 
-FILES = ("config.yaml", "trial.json", "metrics.jsonl", "checkpoint.pt", "items.npz", "log.txt", "result.json")
+FILES = (
+    "config.yaml", "trial.json", "code.diff", "environment.txt", "metrics.jsonl", "checkpoint.pt", "items.npz",
+    "log.txt", "result.json",
+)  # fmt: skip
 """What a trial writes into its folder, beside its lock."""
 MOST_NESTED = 64
 """Levels of lists and dictionaries that a readable file may have."""
@@ -60,6 +67,19 @@ def trial_folder(spec: TrialSpec) -> Path:
 
 def place_trial(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
     """The trial with the identity it goes by, its folder, and a sentence where its data has changed.
+
+    With `same_code`, what other or unknown code has begun stays as it is, and the trial gets a folder of this code.
+    """
+    spec, folder, changed = _place(spec)
+    if spec.options.same_code:
+        about = _start_or_nothing(folder)
+        if about and code.key(about.get("code")) != code.key(code.current()):
+            folder = folder.parent / f"code-{code.key(code.current())}" / folder.name
+    return spec, folder, changed
+
+
+def _place(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
+    """As `place_trial`, by whichever code.
 
     The same data under another path is the trial that is there; other data under the same path is a new trial, named by
     its data.
@@ -120,6 +140,13 @@ def write_start(folder: Path, about: dict[str, Any]) -> None:
         yaml.safe_dump(about["options"], file, sort_keys=False)
     with atomic_file(folder / "trial.json") as file:
         json.dump(about, file, indent=1)
+    code.write_beside(folder)
+
+
+def made_by(folder: str | Path) -> code.Code | None:
+    """What trial.json or result.json says of the code that made the trial; None: unknown."""
+    about = _start_or_nothing(Path(folder)).get("code") or read_result(folder).get("code")
+    return about if code.key(about) else None
 
 
 def read_start(folder: str | Path) -> dict[str, Any]:

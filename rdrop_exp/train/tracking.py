@@ -19,9 +19,11 @@ from typing import Any, Self
 from rdrop_exp.config.identity import TrialSpec
 from rdrop_exp.config.schema import first_line
 from rdrop_exp.questions.measure import shown
+from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import read_rows
 from rdrop_exp.runs.wandb_run import run_id, start_run
 from rdrop_exp.tasks.choose import task_of
+from rdrop_exp.train import loggers
 
 log = logging.getLogger("rdrop_exp")
 
@@ -45,11 +47,14 @@ class Tracker:
         self._bar = _Bar(self._selected) if o.logger.progress and sys.stdout.isatty() else None
         self._lines = o.logger.progress
         self._wandb = None if o.logger.wandb == "disabled" else _Wandb(spec, folder)
+        self._also = [_Also(spec, folder, name) for name in o.logger.also]
 
     def row(self, row: dict[str, float]) -> int:
         """Write one row of metrics (`step`: optimizer steps done); the size of metrics.jsonl with it."""
         self._rows.write(json.dumps(row) + "\n")
         self._rows.flush()
+        for logger in self._also:
+            logger.log(row)
         if self._wandb:
             self._wandb.log(row)
             if self._wandb.announcement:  # once it has started, whenever that is
@@ -89,8 +94,9 @@ class Tracker:
 
     def summary(self, result: dict[str, Any]) -> None:
         """The final metrics, for W&B's table of runs."""
-        if self._wandb:
-            self._wandb.summary(result["metrics"] | {key: result[key] for key in ("best_epoch", "seconds")})
+        values = result["metrics"] | {key: result[key] for key in ("best_epoch", "seconds")}
+        for logger in [*([self._wandb] if self._wandb else []), *self._also]:
+            logger.summary(values)
 
     def __enter__(self) -> Self:
         return self
@@ -100,8 +106,8 @@ class Tracker:
     ) -> None:
         if self._bar:
             self._bar.close()
-        if self._wandb:
-            self._wandb.close(exit_code=0 if kind is None else 1)
+        for logger in [*([self._wandb] if self._wandb else []), *self._also]:
+            logger.close(exit_code=0 if kind is None else 1)
         self._rows.close()
         self._log.close()
 
@@ -147,6 +153,8 @@ class _Bar:
 class _Wandb:
     """A W&B run fed from a thread: nothing waits for it until the end, and then only so long."""
 
+    title = "W&B"
+
     def __init__(self, spec: TrialSpec, folder: Path) -> None:
         self._earlier = read_rows(folder)
         self._queue: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
@@ -169,7 +177,7 @@ class _Wandb:
         self._thread.join(timeout=CLOSE_SECONDS)
         if self._thread.is_alive():
             self._abandoned = True
-            log.warning("W&B did not finish in time; the trial's own files are complete")
+            log.warning("%s did not finish in time; the trial's own files are complete", self.title)
 
     def _work(self) -> None:
         try:
@@ -200,7 +208,7 @@ class _Wandb:
             group=o.name,
             job_type=spec.name.removesuffix(f"-s{o.seed}"),
             tags=[o.dataset.label or o.dataset.name, o.model.label or o.model.name, o.regularizer.name, *o.logger.tags],
-            config=asdict(o) | {"group": spec.group, "identity": spec.identity},
+            config=asdict(o) | {"group": spec.group, "identity": spec.identity, "code": code.current()},
         )
         if why_offline.startswith("W&B cannot be reached"):
             log.warning("%s; logging offline, for `wandb sync`", why_offline)
@@ -212,6 +220,25 @@ class _Wandb:
             if row.get("step", -1) >= run.step:
                 _log_row(run, row)
         return run
+
+
+class _Also(_Wandb):
+    """A further logger, fed in the same way."""
+
+    def __init__(self, spec: TrialSpec, folder: Path, name: str) -> None:
+        self.title = name
+        super().__init__(spec, folder)
+
+    def _work(self) -> None:
+        try:
+            logger = loggers.start(self.title, self._spec, self._folder, [_finite(row) for row in self._earlier])
+            while (item := self._queue.get()) is not None:
+                kind, values = item
+                (logger.summary if kind == "summary" else logger.log)(_finite(values))
+            logger.close(failed=self._exit_code != 0)
+        except Exception as error:  # as W&B's
+            if not self._abandoned:
+                log.warning("%s is not logging this trial: %s", self.title, first_line(error))
 
 
 def _log_row(run: Any, row: dict[str, Any]) -> None:
