@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +138,7 @@ def _run_git(where: Path, *arguments: str) -> bytes:
 
 @functools.cache
 def _environment() -> str:
-    """As `pip freeze`, without links and paths: `name==version` of every installed distribution."""
-    lines = {f"{d.name}=={d.version}" for d in distributions() if d.name}
-    return "".join(f"{line}\n" for line in sorted(lines, key=str.lower))
+    """As `pip freeze`, without links: `name==version` by the names of folders, as reading metadata takes 0.4 s."""
+    folders = [Path(entry) for entry in sys.path if entry.endswith("-packages") and os.path.isdir(entry)]
+    names = {info.stem.replace("-", "==", 1) for folder in folders for info in folder.glob("*.dist-info")}
+    return "".join(f"{name}\n" for name in sorted(names, key=str.lower))
