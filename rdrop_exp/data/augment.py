@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.sampler import Key

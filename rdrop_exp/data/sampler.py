@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.seeds import derive_seed
 

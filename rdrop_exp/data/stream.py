@@ -12,7 +12,7 @@ import torch.utils.data
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.augment import Augment, preserve_generators, seed_generators, send, statistics
 from rdrop_exp.data.batch import Batch, Spec
