@@ -45,6 +45,14 @@ class Augment:
     def evaluate(self, images: Tensor, labels: Tensor) -> Batch:
         return Batch(normalise(images, self.scale, self.shift), labels)
 
+    def given(self, images: Tensor, labels: Tensor, key: Key | None) -> Batch:
+        """As `train`; without a key as `evaluate`, but with label smoothing, which is part of the loss."""
+        if key is not None:
+            return self.train(images, labels, key)
+        smoothing = self.options.label_smoothing
+        targets = smooth(labels, self.classes, smoothing) if smoothing else labels
+        return self.evaluate(images, targets)
+
     def train(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         """The augmented batch; `key` decides every draw."""
         draws = Generator().manual_seed(derive_seed("augment", *key))
