@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rdrop_exp import launch
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
-from rdrop_exp.config.compose import options_of, overrides_of_task, packaged
+from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
 from rdrop_exp.console import status
@@ -40,6 +41,7 @@ def task(cfg: DictConfig) -> float | None:
         check_chosen(options, overrides)
         if alone:
             look_at(options.dataset)  # likewise
+            print(*(f"{sentence}\n" for sentence in replaced()), sep="", end="", flush=True)
         with status("loading torch"):
             from rdrop_exp.tasks.choose import task_of
             from rdrop_exp.train import trial
@@ -82,6 +84,8 @@ def register() -> None:
     The command does this by itself; call it before `hydra.compose("train")` in a program of your own.
     """
     ConfigStore.instance().store(name="options", node=asdict(Options()))
+    Plugins.instance().register(OwnConfigs)
+    sweeps = [str(folder) for folder in (own("sweeps"), packaged("sweeps")) if folder]
     launch.register(
         launcher={
             "accumulate_key": "optimizer.accumulate",  # doubled when a trial runs out of memory and is retried
@@ -89,7 +93,7 @@ def register() -> None:
             "summary": "rdrop_exp.report:summarise",  # called after the last trial
         },
         sweeper={
-            "folder": os.environ.get("RDROP_EXP_SWEEPS", str(packaged("sweeps"))),
+            "folder": os.environ.get("RDROP_EXP_SWEEPS") or sweeps,
             "describe": "rdrop_exp.train.planning:describe",  # maps a configuration to a trial
             "applies": "rdrop_exp.train.planning:applies",  # whether a preset uses an option
             "check": "rdrop_exp.train.planning:check_plan",  # what timm and torch would refuse
