@@ -2,6 +2,7 @@
 
 rdrop-exp model=vit_micro_8 regularizer=rdrop regularizer.alpha=0.5     one trial
 rdrop-exp -m regularizer=none,rdrop seed=0,1,2                         a sweep
+rdrop-exp init DIR                                                     configs and a plugin of one's own, to begin with
 rdrop-exp --help                                                       groups and options
 """
 
@@ -23,6 +24,7 @@ from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
+from rdrop_exp.config.starter import init
 from rdrop_exp.console import status
 from rdrop_exp.train.planning import look_at
 
@@ -107,8 +109,11 @@ def main() -> NoReturn:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them
     # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
     version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    register()
     try:
+        if sys.argv[1:2] == ["init"]:
+            print(init(sys.argv[2:]))
+            sys.exit(0)
+        register()
         sys.argv[1:] = launch.arguments(arrange(sys.argv[1:]))
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:
