@@ -3,7 +3,8 @@
 import my_plugin
 import torch
 
-from rdrop_exp.config.options import Dataset, Regularizer
+from rdrop_exp.config.dataset import Dataset
+from rdrop_exp.config.options import Regularizer
 
 
 def test_the_schedule_rises_and_falls() -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.dataset import Dataset
+from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 
 Entry = TypeVar("Entry")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from rdrop_exp.config.compose import options_of, replaced
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import trial_spec
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions import planning as questions
