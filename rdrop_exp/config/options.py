@@ -46,7 +46,7 @@ class Regularizer:
     sites: str = "default"
     """Where dropout acts: default, timm, rdrop, dru, or a + b of embed, attention, projection, mlp, head, residual."""
     when: str = "always"
-    """Schedule of the drop rate: never, always, early, late, increasing, decreasing, curriculum or annealed."""
+    """Drop rate over time: never, always, early, late, increasing, decreasing, curriculum, annealed, or a plugin's."""
     cutoff_epoch: Annotated[float | None, Range(0)] = None
     """early: the epoch at which noise ends; late: the epoch at which it starts. May be fractional."""
     cutoff_share: Annotated[float | None, Range(0, 1)] = None
@@ -64,7 +64,7 @@ class Regularizer:
     stop_gradient: bool = False
     """Treat the other passes as fixed targets: no gradient of the consistency loss flows through them."""
     divergence: str = "kl"
-    """Consistency loss: kl (symmetric, of softmaxes), mse, bernoulli (symmetric KL of sigmoids), or one of your own."""
+    """Consistency loss: kl (symmetric, of softmaxes), mse, bernoulli (symmetric KL of sigmoids), or a plugin's."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -161,6 +161,8 @@ class Options:
     """Experiment name: the folder under `output_dir` that its trials share."""
     output_dir: Annotated[str, RUNTIME] = "outputs"
     """Folder that experiments are written to."""
+    plugins: Annotated[list[str], RUNTIME] = field(default_factory=list)
+    """Modules that add schedules, divergences or data sets of your own, such as [my_plugin] for ./my_plugin.py."""
     seed: int = 0
     """Seed of weights, data order, augmentation and noise."""
     model: Model = field(default_factory=Model)

@@ -70,9 +70,7 @@ def question(o: Options) -> str:
     if o.dataset.name in TEXTS:
         parts["dataset"] = {key: values["dataset"][key] for key in ("name", "label_kind", "max_length")}
         parts["generate"] = {"max_length": o.generate.max_length}
-    return json.dumps(
-        parts | {"regularizer": {"sites": r["sites"], "divergence": r["divergence"], **rates}}, default=str
-    )
+    return json.dumps(parts | {"regularizer": {"sites": r["sites"], **rates}}, default=str)
 
 
 def _digest(line: str) -> str:
@@ -101,12 +99,10 @@ def refusal(values: dict[str, Any]) -> str:
     from rdrop_exp.config.schema import from_plain
     from rdrop_exp.hardware import choose_device
     from rdrop_exp.tasks.choose import task_of
-    from rdrop_exp.train.losses import check_divergence
     from rdrop_exp.train.optim import make_optimizer
 
     o: Options = from_plain(Options, values)
     try:
-        check_divergence(o.regularizer.divergence)
         choose_device(o.device)
         make_optimizer(o.optimizer, nn.Linear(2, 2))
         task_of(o).check_model(o)
