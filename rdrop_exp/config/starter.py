@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from rdrop_exp.config.compose import packaged
 from rdrop_exp.config.schema import OptionError, shown
 
+STARTER = Path(__file__).parents[1] / "starter"
 NEXT = """Written to {folder}: conf/, sweeps/, my_plugin.py and test_my_plugin.py. Next:
   cd {folder}
   rdrop-exp experiment=mine     # one trial
@@ -23,7 +23,7 @@ def init(arguments: list[str]) -> str:
         raise OptionError(f"init: {shown(folder)} is not empty: name a new or empty folder")
     try:
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(packaged("starter"), folder, ignore=ignored, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        shutil.copytree(STARTER, folder, ignore=ignored, copy_function=shutil.copyfile, dirs_exist_ok=True)
     except OSError as error:
         raise OptionError(f"init: {shown(folder)} cannot be written: {error.strerror}") from error
     return NEXT.format(folder=shown(folder))
