@@ -99,7 +99,7 @@ def _name(o: Options) -> str:
         words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
     if r.alpha:
         words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
-    name = "-".join([*words, f"s{o.seed}"]).replace("/", "_")
+    name = "-".join([*words, f"s{o.seed}"]).replace("/", "_").replace(":", "_")
     return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
 
 
@@ -138,7 +138,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if peered:
         clear("regularizer", "second_dropout")  # each network makes one pass
     else:
-        clear("peer", "args", "pretrained", "checkpoint")
+        clear("peer", "args", "sites", "pretrained", "checkpoint")
     noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
     if not noisy:
         if r.when not in ("always", "never") and "regularizer.when" not in reset:
