@@ -77,6 +77,8 @@ class Noise:
             self._prefixed = True
 
     def _enter(self, model: nn.Module, _: Any) -> None:
+        if self._installed.shared_prefix:  # a model in eval mode makes one pass, whatever the step
+            self._installed.shared_prefix.num_passes = self.passes if model.training else 1
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         if not model.training or torch.compiler.is_compiling():
             return

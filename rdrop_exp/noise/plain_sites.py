@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.noise.sites import SITES, NoiseSite, has_weights
+from rdrop_exp.noise.sites import SITES, NoiseSite
 
 _SITE_OF = (  # of a dropout, by "path ParentClass"; the first that matches
     (r"^(encoder\.)?dropout Encoder$|pos_drop|embed\w*\.", "embed"),
@@ -84,7 +84,8 @@ def _place(model: nn.Module, path: str, site: str) -> NoiseSite:
 
 def last_layer(model: nn.Module) -> list[nn.Module]:
     """The last linear layer in the model's order, which is its classifier unless it has a method `get_classifier`."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear) and has_weights(module)][-1:]
+    linear: list[nn.Module] = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return linear[-1:]
 
 
 def _adds_branch(block: nn.Module) -> bool:
