@@ -1,6 +1,8 @@
-"""Models of one's own and torchvision's: trained, resumed and reported as timm's, or refused before anything is written."""
+"""Models of one's own and torchvision's: trained and reported as timm's, or refused before anything is written."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Model
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.models.build import create_network
+from rdrop_exp.train.refusals import question, refusal
 from tests.conftest import Command
 
 MODULE = """
@@ -43,24 +46,29 @@ def test_a_sweep_of_a_function_of_ones_own(own: str, command: Command, tmp_path:
     assert "2 finished" in command(*words).stdout  # none runs again
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["model.name=own_models:smal"], "did you mean small"),
-        (["model.name=own_model:small"], "own_model not found"),
-        (["model.name=torchvision:resnet81"], "did you mean resnet18"),
-        (["model.name=own_models:small", "model.sites={mlp: [nope]}"], "model.sites.mlp=nope"),
-        (["model.name=own_models:small", "model.args.depth=2"], "depth"),
-    ],
-)
-def test_the_plan_refuses_before_anything_is_written(
-    own: str, command: Command, tmp_path: Path, words: list[str], says: str
-) -> None:
-    done = command("-m", *words, "regularizer=dropout", "seed=0,1")
+def test_the_plan_refuses_before_anything_is_written(own: str, command: Command, tmp_path: Path) -> None:
+    done = command("-m", f"model.name={own}:smal", "regularizer=dropout", "seed=0,1")
     assert done.returncode == 2
-    assert says in done.stderr
+    assert "did you mean small" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.glob("outputs/**/config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({"name": "own_model:small"}, "own_model not found"),
+        ({"name": "torchvision:resnet81"}, "did you mean resnet18"),
+        ({"name": "own_models:small", "sites": {"mlp": ["nope"]}}, "model.sites.mlp=nope"),
+        ({"name": "own_models:small", "args": {"depth": 2}}, "depth"),
+        ({"name": "own_models:small"}, ""),
+    ],
+)
+def test_what_the_plan_asks(own: str, model: dict[str, Any], says: str) -> None:
+    options = from_dict({"model": model, "regularizer": {"dropout": 0.1}})
+    reason = refusal(json.loads(question(options)))
+    assert says in reason
+    assert bool(says) == bool(reason)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "efficientnet_b0"])
