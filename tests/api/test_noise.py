@@ -110,7 +110,7 @@ def test_patterns_say_where() -> None:
     model = plain()
     noise = rdrop_exp.install_noise(model, sites={"mlp": ["2"]}, dropout=0.5)
     assert noise.rates == {"dropout": 0.5}
-    assert [isinstance(m, NoiseLayer) for m in model] == [False, False, True, False, False]
+    assert [isinstance(m, NoiseLayer) for m in model.children()] == [False, False, True, False, False]
 
 
 def test_tokens_of_target_minus_100_do_not_count() -> None:
