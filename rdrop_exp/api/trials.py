@@ -121,7 +121,7 @@ def compare(folders: str | Path | Iterable[str | Path], baseline: str = "") -> "
 
 
 def _words(overrides: Iterable[str] | Mapping[str, Any]) -> list[str]:
-    from rdrop_exp.launch.overrides import in_grammar
+    from hydra_slots.overrides import in_grammar
 
     if isinstance(overrides, str):
         return shlex.split(overrides)
