@@ -122,7 +122,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if peered:
         clear("regularizer", "second_dropout")  # each network makes one pass
     else:
-        clear("peer", "args", "pretrained", "checkpoint")
+        clear("peer", "args", "sites", "pretrained", "checkpoint")
     noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
     if not noisy:
         if r.when not in ("always", "never") and "regularizer.when" not in reset:

@@ -16,9 +16,12 @@ class Model:
     label: Annotated[str, RUNTIME] = ""
     """Short name for folders and tables; empty: the timm name is used."""
     name: str = "vit_tiny_patch16_224"
-    """Any timm classification model; for text, a transformers model: a type such as bert, a hub name or a folder."""
+    """Any timm classification model, `torchvision:NAME`, or `module:function` of your own; for text, a transformers
+    model: a type such as bert, a hub name or a folder."""
     args: dict[str, Any] = field(default_factory=dict)
-    """Extra constructor arguments, passed to timm unchanged."""
+    """Extra constructor arguments, passed on unchanged."""
+    sites: Annotated[dict[str, Any], ADDED] = field(default_factory=dict)
+    """Where noise acts instead of the places recognised: site → patterns of module names, as {mlp: [blocks.*.fc2]}."""
     pretrained: bool = False
     """Load timm's pretrained weights for this name, from the Hugging Face hub or its local cache."""
     checkpoint: str = ""

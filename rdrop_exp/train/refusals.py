@@ -28,7 +28,7 @@ def ask(o: Options) -> None:
     """Have what timm and torch decide of these options tried, unless it was accepted before."""
     global _process
     line = question(o)
-    if line in _asked or _digest(line) in _accepted():
+    if line in _asked or (_digest(line) in _accepted() and not _own_code(o)):
         return
     _asked.add(line)
     if _process is None:
@@ -71,6 +71,11 @@ def question(o: Options) -> str:
         parts["dataset"] = {key: values["dataset"][key] for key in ("name", "label_kind", "max_length")}
         parts["generate"] = {"max_length": o.generate.max_length}
     return json.dumps(parts | {"regularizer": {"sites": r["sites"], **rates}}, default=str)
+
+
+def _own_code(o: Options) -> bool:
+    """Whether a model comes from a file that may have changed since it was accepted."""
+    return any(":" in part.name for part in (o.model, o.peer))
 
 
 def _digest(line: str) -> str:
