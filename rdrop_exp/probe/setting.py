@@ -40,6 +40,8 @@ class ProbeSetting:
     """Whether the model has sites for stochastic depth."""
     dropouts: bool
     """Whether it has sites for dropout other than before the classifier."""
+    sites: bool = True
+    """Whether it has any site at all."""
 
     @property
     def noise(self) -> StandardNoise:
@@ -90,7 +92,7 @@ def parse(words: list[str]) -> tuple[Overrides, list[str]]:
         if not equals:
             raise OptionError(f"{word} is not an option: write key=value")
         if any(key == name or key.startswith(f"{name}.") for name in RESERVED):
-            raise OptionError(f"{key} is set by the probe itself: leave it out")
+            raise OptionError(f"{key} is set by the command itself: leave it out")
     overrides: Overrides = {}
     for word in arrange(words):
         try:
@@ -98,7 +100,7 @@ def parse(words: list[str]) -> tuple[Overrides, list[str]]:
         except HydraException as error:
             raise OptionError(f"{word} is not valid Hydra syntax: {' '.join(str(error).split())}") from None
         if sweep:
-            raise OptionError(f"{word} has several values: probe one setting at a time")
+            raise OptionError(f"{word} has several values: give one")
         key, _, value = word.partition("=")
         overrides[key] = value
     return overrides, launcher
@@ -116,7 +118,7 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
     o = composed(overrides, config_dir)
     if o.dataset.name in TEXTS:
         raise OptionError(
-            f"rdrop-probe is for images, but dataset={o.dataset.label or o.dataset.name} has texts: compare the"
+            f"only images are supported, but dataset={o.dataset.label or o.dataset.name} has texts: compare the"
             " regularizers in a sweep, for example rdrop-exp -m regularizer=none,dropout seed=0,1,2"
         )
     source = datasets.load(o.dataset)
@@ -127,7 +129,7 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
     return ProbeSetting(
         o=o, overrides=without_rates(overrides, config_dir), launcher=launcher, config_dir=config_dir,
         sizes=sampler.sizes, per_epoch=sampler.steps,
-        branches="branch" in sites, dropouts=bool(sites & set(PRESETS["dru"])),
+        branches="branch" in sites, dropouts=bool(sites & set(PRESETS["dru"])), sites=bool(sites),
     )  # fmt: skip
 
 

@@ -1,0 +1,89 @@
+"""The page of rdrop-report with the race drawn: paired differences on validation over seeds, and who left when."""
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Answer, Setting, Stage, Trial
+from rdrop_exp.choose.state import Scores
+from rdrop_exp.choose.trials import label
+from rdrop_exp.choose.words import why
+
+SCRIPT = """
+/* The race: lines end where a setting left it. */
+function drawRace() {
+  const lines = JSON.parse($("#race-data").textContent);
+  const traces = lines.map((line) => ({
+    x: line.x, y: line.y, name: line.name, mode: "lines+markers",
+    line: { color: Charts.colour(line.best ? "good" : line.left ? "line" : "slot0"), width: line.best ? 3 : 1.5 },
+    marker: { size: line.x.map((_, i) => (i === line.x.length - 1 ? 8 : 4)), symbol: line.left ? "x" : "circle" },
+    text: line.x.map(() => Charts.escaped(line.left || line.name)), hovertemplate: "%{y:.2f}, %{x} seeds<br>%{text}<extra></extra>",
+  }));
+  const layout = {
+    xaxis: Charts.axis("seeds", { type: "log", dtick: "D2" }),
+    yaxis: Charts.axis("validation, difference to none (points)", { zeroline: true, zerolinecolor: Charts.colour("quiet") }),
+  };
+  Charts.draw($("#race .wide"), "", lines.map((line) => line.name).join("; "), traces, layout, 420, 480);
+}
+drawRace();
+$("#theme").addEventListener("click", drawRace);
+"""  # noqa: E501
+
+
+def curves(scores: Scores, answer: Answer) -> list[dict[str, Any]]:
+    """For each setting that raced: running mean of its paired differences to the baseline, and why it left."""
+    values: dict[Setting, dict[int, float]] = {}
+    for (setting, seed), score in sorted(scores.items()):
+        if seed < CONFIRM_SEED and score.val is not None:
+            values.setdefault(setting, {})[seed] = score.val
+    base, left = values.get(BASELINE, {}), {event.setting: why(event) for event in answer.events}
+    lines = []
+    for setting, by_seed in values.items():
+        total, y = 0.0, []
+        shared = [seed for seed in by_seed if seed in base]
+        for count, seed in enumerate(shared, 1):
+            total += by_seed[seed] - base[seed]
+            y.append(round(total / count, 4))
+        if setting != BASELINE and y:
+            best = setting == answer.best
+            x = list(range(1, len(y) + 1))
+            lines.append({"name": label(setting), "x": x, "y": y, "left": left.get(setting, ""), "best": best})
+    return lines
+
+
+def section(paragraph: str, lines: list[dict[str, Any]], answer: Answer) -> str:
+    """HTML of the answer and the race."""
+    data = json.dumps(lines, ensure_ascii=False).replace("<", "\\u003c")
+    events = "".join(f"<li>Round {e.round}: {html.escape(why(e))}</li>" for e in answer.events)
+    return (
+        f'<section id="race" data-short="Race"><h2>Race</h2><p class="conclusion">{html.escape(paragraph)}</p>'
+        '<p class="lead">Running mean over seeds. Crosses mark settings that have left the race.</p>'
+        f'<div class="wide"></div><details><summary>Who left the race, and why</summary><ul class="notes">{events}</ul>'
+        f'</details><script type="application/json" id="race-data">{data}</script></section>'
+    )
+
+
+def write_page(folder: Path, folders: Mapping[Trial, Path], paragraph: str, scores: Scores, answer: Answer) -> Path:
+    """`folder/report.html`: of the confirmation where there is one, else of the race, on validation alone.
+
+    `folders`: of all trials of the choice; some may be of other experiments.
+    """
+    from rdrop_exp.report.collect import collect
+    from rdrop_exp.report.compare import make_report
+    from rdrop_exp.report.page import build_page
+    from rdrop_exp.report.trial import Trial as ReadTrial
+
+    confirmed = answer.stage == Stage.CONFIRM
+    shown = [path for (_, seed), path in folders.items() if (seed >= CONFIRM_SEED) == confirmed]
+    known: dict[str, tuple[int, ReadTrial]] = {}
+    if not confirmed:  # test accuracies of settings that were selected are not shown
+        collect(shown, known)
+        for _, trial in known.values():
+            trial.metrics = {name: v for name, v in trial.metrics.items() if not name.startswith("test/")}
+    text = build_page(make_report(shown, known=known), section=section(paragraph, curves(scores, answer), answer),
+                      script=SCRIPT)  # fmt: skip
+    path = folder / "report.html"
+    path.write_text(text, encoding="utf-8")
+    return path
