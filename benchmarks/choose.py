@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdrop_exp.choose.families import FAMILIES, families
-from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Answer, Family, Fate, Outcome, Plan, Score, Setting
+from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Answer, Family, Fate, Outcome, Plan, Regime, Score, Setting
 from rdrop_exp.choose.policy import policy
-from rdrop_exp.choose.race import TOLERANCE
-from rdrop_exp.choose.state import CONFIRM_SHARE
-from rdrop_exp.probe.verdict import Regime
+from rdrop_exp.choose.stages import CONFIRM_SHARE
 
 CLOSE = 0.2
 """Points from the best that count as having found it."""
@@ -135,7 +133,7 @@ def regrets(problem: Problem, answer: Answer, budget: int) -> dict[str, float]:
     """Of the policy and of the others, which keep as much of the budget for the confirmation as it does."""
     part = (1 - CONFIRM_SHARE) * budget
     return {
-        "rdrop-choose": problem.regret(answer.best),
+        "rdrop-choose": problem.regret(answer.leader),
         "successive halving": successive_halving(problem, part),
         "random, 5 seeds": random_search(problem, part, 5),
         "random, 20 seeds": random_search(problem, part, 20),
@@ -184,7 +182,7 @@ class Tally:
         self.undecided += answer.outcome == Outcome.UNDECIDED
         self.spent += answer.spent
         self.wrongly_dropped += any(
-            problem.regret(e.setting) == 0 and e.against is not None and problem.regret(e.against) > TOLERANCE
+            problem.regret(e.setting) == 0 and e.against is not None and problem.regret(e.against) > 0.1
             for e in answer.events
             if e.fate == Fate.DROPPED
         )

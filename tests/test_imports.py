@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 HEAVY = ("torch", "timm", "numpy", "scipy", "plotly", "rich", "wandb", "hydra", "omegaconf")
 ROOMS = (
     "config", "seeds", "console", "statistics", "launch", "hardware", "noise", "data", "text", "models", "runs",
-    "questions", "tasks", "train", "report", "analysis", "cli", "probe", "choose", "__main__",
+    "questions", "tasks", "train", "report", "analysis", "cli", "choose", "__main__",
 )  # fmt: skip
 """Each may import from those before it."""
 
@@ -43,7 +43,7 @@ def test_rooms_import_from_lower_rooms_only() -> None:
             assert ROOMS.index(lower) <= ROOMS.index(room), f"{module} imports {target}"
 
 
-@pytest.mark.parametrize("command", ["report", "analysis", "probe", "choose"])
+@pytest.mark.parametrize("command", ["report", "analysis", "choose"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = f"""
 import sys

@@ -6,8 +6,7 @@ and late noise, R-Drop (arXiv 2106.14448) for alpha.
 
 from dataclasses import replace
 
-from rdrop_exp.choose.plan import Axis, Family
-from rdrop_exp.probe.verdict import Regime
+from rdrop_exp.choose.plan import Axis, Family, Regime
 
 DROPOUT = Axis("regularizer.dropout", (0.025, 0.05, 0.1, 0.2, 0.4), 2)
 DROP_PATH = Axis("regularizer.drop_path", (0.025, 0.05, 0.1, 0.2, 0.4), 2)

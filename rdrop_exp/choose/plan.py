@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
 
-from rdrop_exp.probe.verdict import Regime
-
 CONFIRM_SEED = 1000
 """Number of the first seed of the confirmation: no race gets this far."""
 
@@ -16,6 +14,14 @@ class Stage(StrEnum):
     PILOT = "pilot"
     RACE = "race"
     CONFIRM = "confirm"
+
+
+class Regime(StrEnum):
+    """A model overfits if standard noise helps it, and underfits if it hurts it (Liu et al. 2023, arXiv 2303.01500)."""
+
+    OVERFITTING = "overfitting"
+    UNDERFITTING = "underfitting"
+    INCONCLUSIVE = "inconclusive"
 
 
 class Outcome(StrEnum):
@@ -89,11 +95,14 @@ Trial = tuple[Setting, int]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of a finished trial: accuracies in points, and its cost in the unit of the budget. Failed: `val` is None."""
+    """Of a finished trial: its metric as a gain (`Scale`), and its cost in the unit of the budget. Failed: no `val`."""
 
     val: float | None
     test: float = 0.0
     cost: float = 1.0
+    seconds: float = 0.0
+    train: float | None = None
+    """On training batches, where it is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +113,36 @@ class Plan:
     """To race, by what the pilot finds."""
     standard: Setting
     """Standard noise at the rate of the pilot."""
-    rate: float = 0.1
     budget: float
     """In trials, or in seconds."""
+    overhead: float = 0.0
+    """Of a round, in the unit of the budget."""
     smallest: float = 0.4
-    """Smallest difference worth having, in points."""
+    """Smallest gain worth having."""
     pilot_seeds: int = 4
     stop_after: Stage = Stage.CONFIRM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What the pilot has found."""
+
+    regime: Regime
+    gains: tuple[float, ...]
+    """Of standard noise over none on validation, by seed."""
+    interval: tuple[float, float] | None
+    spread: float | None
+    """Standard deviation of those gains."""
+    validation: tuple[float, ...]
+    """Without noise."""
+    train: tuple[float, ...]
+    """Of the same trials, on training batches; empty where it is not measured."""
+    seconds: float
+    """Of a trial, on average."""
+    seeds: int
+    """That the confirmation's part of the budget reaches for."""
+    detectable: float | None
+    """Gain that those find with 80 % power; None: too few seeds, or no spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +171,8 @@ class Round:
     """Since the last round."""
     spent: float = 0.0
     note: str = ""
+    findings: Findings | None = None
+    """In the first round after the pilot."""
     leader: Setting | None = None
 
 
@@ -147,12 +181,14 @@ class Answer:
     outcome: Outcome
     stage: Stage
     """The last one."""
-    regime: Regime
     best: Setting
-    """On validation, of those still in the race."""
+    """What the answer is about: the leader on validation, or the best other setting where the baseline leads."""
+    leader: Setting = BASELINE
+    findings: Findings | None = None
+    """None: trials of the pilot failed."""
     reason: str = ""
     effect: float | None = None
-    """Best minus baseline in points, on test if it was confirmed, else on validation."""
+    """Gain of the best over the baseline, on test if it was confirmed, else on validation."""
     interval: tuple[float, float] | None = None
     seeds: int = 0
     power: float | None = None
@@ -165,3 +201,8 @@ class Answer:
     needed: float | None = None
     """If undecided: about the budget that would decide."""
     events: tuple[Event, ...] = ()
+
+    @property
+    def use(self) -> Setting:
+        """What to train with."""
+        return {Outcome.GAIN: self.best, Outcome.NO_GAIN: BASELINE}.get(self.outcome, self.leader)

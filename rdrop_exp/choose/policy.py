@@ -4,12 +4,11 @@
 scores that there are, so that an interrupted choice decides as one that was not.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 
-from rdrop_exp.choose.plan import BASELINE, Answer, Outcome, Plan, Round, Score, Stage, Trial
-from rdrop_exp.choose.state import State, compare_with_baseline, confirm, pilot, race
-
-Scores = Mapping[Trial, Score]
+from rdrop_exp.choose.plan import BASELINE, Answer, Outcome, Plan, Round, Stage
+from rdrop_exp.choose.stages import compare_with_baseline, confirm, pilot, race
+from rdrop_exp.choose.state import Scores, State
 
 
 def decide(plan: Plan, scores: Scores) -> Round | Answer:
@@ -28,17 +27,21 @@ def decide(plan: Plan, scores: Scores) -> Round | Answer:
 def policy(plan: Plan) -> Generator[Round, Scores, Answer]:
     """All rounds of a choice, and its answer."""
     state = State(plan)
-    verdict = yield from pilot(state)
+    yield from pilot(state)
     if plan.stop_after == Stage.PILOT or state.race is None:
-        return state.answer(Outcome.UNDECIDED, Stage.PILOT, reason=verdict.reason)
-    yield from race(state, state.race, verdict.reason)
-    yield from compare_with_baseline(state, state.race)
+        return state.answer(Outcome.UNDECIDED, Stage.PILOT, reason="trials without noise failed")
+    yield from race(state, state.race)
+    yield from compare_with_baseline(state, state.race, state.race.leader())
     best = state.race.leader()
-    gain = state.expected_gain(best)
-    if best == BASELINE or gain <= 0:
-        why = "the baseline is best on validation" if best == BASELINE else "its lead on validation is within chance"
-        nothing = state.race.largest_gain() < plan.smallest
-        return state.answer(Outcome.NO_GAIN if nothing else Outcome.UNDECIDED, Stage.RACE, reason=why)
+    gain = state.expected_gain(best) if best != BASELINE else 0.0
+    if gain <= 0 and state.race.largest_gain() < plan.smallest:
+        return state.answer(Outcome.NO_GAIN, Stage.RACE, reason="the baseline leads on validation")
     if plan.stop_after == Stage.RACE:
         return state.answer(Outcome.UNDECIDED, Stage.RACE, reason="stopped before the confirmation")
+    if best == BASELINE:
+        rival = state.race.runner_up()
+        if rival is None:
+            return state.answer(Outcome.UNDECIDED, Stage.RACE, reason="no other setting has finished")
+        yield from compare_with_baseline(state, state.race, rival)
+        best = rival
     return (yield from confirm(state, state.race, best, gain))

@@ -1,9 +1,9 @@
 """Who leads a race and who has left it: statistics of validation accuracy, without I/O.
 
 Seeds are nested: a setting has the seeds 0 … n−1. A setting is dropped where it is shown not to be better than the
-leader by TOLERANCE or more. The interval is valid at any number of seeds (`statistics.sequential`), and its level is
+leader by `tolerance` or more. The interval is valid at any number of seeds (`statistics.sequential`), and its level is
 RISK over the number of settings that may ever enter. Only its comparison with a leader can lose the best setting. So
-the chance that it is dropped for one that is worse by more than TOLERANCE is at most RISK.
+the chance that it is dropped for one that is worse by more than `tolerance` is at most RISK.
 """
 
 import math
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RISK = 0.1
-TOLERANCE = 0.1
-"""Points that the leader may be behind a setting that is dropped."""
 REACH = 2.0
 """Levels over which settings of one regularizer are alike: the length scale of the smoothing."""
 SHARED = 0.3
@@ -32,8 +30,10 @@ SHARED = 0.3
 class Race:
     possible: int
     """Settings that may ever enter."""
+    tolerance: float = 0.1
+    """By which the leader may be worse than a setting that is dropped."""
     values: dict[Setting, list[float]] = field(default_factory=dict)
-    """Validation accuracy in points, by seed; also of settings that have left."""
+    """Gains on validation (`Scale`), by seed; also of settings that have left."""
     racing: list[Setting] = field(default_factory=list)
     left: dict[Setting, Event] = field(default_factory=dict)
     _leader: Setting | None = None
@@ -64,10 +64,10 @@ class Race:
         known = list(self.values)
         every = [*known, *(s for s in others if s not in self.values)]
         raw, variance = self._means(known)
-        scale = max(float(raw.var() - variance.mean()), 0.25 * float(variance.mean()), 1e-6)
+        scale = max(float(raw.var() - variance.mean()), 0.25 * float(variance.mean()), 1e-4 * self.tolerance**2)
         centre = float(np.median(raw))
         kernel = scale * _likeness(every, known)
-        weights = np.linalg.solve(kernel[: len(known)] + np.diag(variance + 1e-9), kernel.T).T
+        weights = np.linalg.solve(kernel[: len(known)] + np.diag(variance + 1e-7 * self.tolerance**2), kernel.T).T
         means = (centre + weights @ (raw - centre)).tolist()
         sds = np.sqrt(np.maximum(scale - (weights * kernel).sum(axis=1), 0.0)).tolist()
         return dict(zip(every, zip(means, sds, strict=True), strict=True))
@@ -86,7 +86,7 @@ class Race:
         means = differences.sum(axis=1) / counts
         squares = np.where(present, np.square(differences - means[:, None]), 0.0).sum()
         degrees = int((counts - 1).sum() - (counts[reference] - 1))
-        return means, squares / degrees / 2 / counts if degrees and squares else np.full(len(known), 1.0) / counts
+        return means, squares / degrees / 2 / counts if degrees and squares else (10 * self.tolerance) ** 2 / counts
 
     def leader(self) -> Setting:
         """The best estimate among settings in the race with at least half of the most seeds."""
@@ -98,6 +98,12 @@ class Race:
             self._leader = max(candidates, key=lambda s: estimates[s][0])
         return self._leader
 
+    def runner_up(self) -> Setting | None:
+        """The best estimate of those that are not the baseline, of at least half its seeds where there are any."""
+        complete = [s for s in self.values if s != BASELINE and getattr(self.left.get(s), "fate", "") != Fate.FAILED]
+        most, estimates = max(map(self.seeds, complete), default=0), self.estimates()
+        return max((s for s in complete if 2 * self.seeds(s) >= most), key=lambda s: estimates[s][0], default=None)
+
     def upper(self, setting: Setting, other: Setting) -> float:
         """Bound of setting − other at this comparison's part of the risk, one-sided; infinite with too few seeds."""
         level = min(1.0, 2 * RISK / max(1, self.possible - 1))
@@ -108,7 +114,7 @@ class Race:
         """Settings that cannot win any more leave the race."""
         leader = self.leader()
         uppers = {s: self.upper(s, leader) for s in self.racing if s != leader}
-        return self._leave([self._event(s, Fate.DROPPED, number, u) for s, u in uppers.items() if u < TOLERANCE])
+        return self._leave([self._event(s, Fate.DROPPED, number, u) for s, u in uppers.items() if u < self.tolerance])
 
     def cut(self, keep: int, number: int) -> list[Event]:
         """The best so many stay, by their estimates."""

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rdrop_exp.choose.composing import Overrides, composed
 from rdrop_exp.choose.families import FAMILIES
 from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Score, Setting, Trial
+from rdrop_exp.choose.setting import GivenSetting
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.launch.protocol import atomic_file
-from rdrop_exp.probe.conditions import Overrides
-from rdrop_exp.probe.setting import ProbeSetting, composed
 from rdrop_exp.runs.folder import load_result, read_result, trial_folder
 
 BY_NAME = {family.name: family for family in FAMILIES}
@@ -33,10 +33,9 @@ def label(setting: Setting) -> str:
 class Trials:
     """Requires `hydra_ready`. `seconds_per_cost`: of work; None: a trial costs 1."""
 
-    def __init__(self, given: ProbeSetting, name: str, fingerprint: str, seconds_per_cost: float | None) -> None:
+    def __init__(self, given: GivenSetting, name: str, seconds_per_cost: float | None) -> None:
         self.given = given
         self.name = name
-        self.fingerprint = fingerprint
         self.seconds_per_cost = seconds_per_cost
         self.folders: dict[Trial, Path] = {}
         """Of the trials that have been read, wherever they are."""
@@ -57,7 +56,7 @@ class Trials:
             self._options[setting] = composed(overrides, self.given.config_dir)
         experiment = self.experiment(trial)
         options = dataclasses.replace(self._options[setting], seed=self.seed(trial), name=experiment)
-        return trial_spec(options, self.fingerprint)
+        return trial_spec(options, self.given.fingerprint)
 
     def read(self, trials: Iterable[Trial], again: bool = True) -> dict[Trial, Score]:
         """Scores of those that have ended, here or in another experiment; `again`: look for new folders."""
@@ -79,12 +78,17 @@ class Trials:
             if spec.data_identity and load_result(folder).get("data_identity") != spec.data_identity:
                 continue
             metrics: dict[str, Any] = result["metrics"]
-            cost = 1.0 if self.seconds_per_cost is None else float(result["seconds"]) / self.seconds_per_cost
-            return folder, Score(100 * metrics["val/accuracy"], 100 * metrics["test/accuracy"], cost)
+            scale, seconds = self.given.scale, float(result["seconds"])
+            cost = 1.0 if self.seconds_per_cost is None else seconds / self.seconds_per_cost
+            val, test = (scale.value(metrics, part) for part in ("val", "test"))
+            if val is None or test is None:  # a loss that is not finite
+                return folder, Score(None, cost=cost, seconds=seconds)
+            train = scale.value(metrics, "train") if f"train/{scale.metric}" in metrics else None
+            return folder, Score(val, test, cost, seconds, train)
         failed = any(folder == own and result and result.get("status") == "failed" for folder, result in results)
         return (own, Score(None)) if failed else None
 
-    def sweep(self, trials: list[Trial], title: str) -> dict[str, Any]:
+    def sweep(self, trials: list[Trial], title: str, smallest: float) -> dict[str, Any]:
         """The content of a sweep file for a round."""
         grids = []
         for setting in dict.fromkeys(s for s, _ in trials):
@@ -95,7 +99,7 @@ class Trials:
             "title": title,
             **({"baseline": BASELINE.family} if BASELINE in (s for s, _ in trials) else {}),
             "name": self.experiment(trials[0]),
-            **({"seeds": len(trials) // 2} if confirms and len(trials) > 2 else {}),
+            **({"seeds": len(trials) // 2, "smallest": smallest} if confirms and len(trials) > 2 else {}),
             "overrides": self.given.overrides,
             "grids": grids,
         }

@@ -24,7 +24,7 @@ def test_close_to_the_best_with_fewer_trials_than_the_full_grid() -> None:
     chosen = grid = 0
     for i in range(40):
         problem = b.make_problem(np.random.default_rng([3, i]))
-        chosen += problem.regret(b.choose(problem, 400).best) <= 0.2
+        chosen += problem.regret(b.choose(problem, 400).leader) <= 0.2
         grid += b.full_grid(problem, 2 * 0.7 * 400) <= 0.2
     assert chosen >= 34  # 85 %: 90 % less two standard errors of so few problems
     assert chosen >= grid

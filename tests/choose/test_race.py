@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rdrop_exp.choose.plan import BASELINE, Fate, Setting
-from rdrop_exp.choose.race import RISK, TOLERANCE, Race
+from rdrop_exp.choose.race import RISK, Race
 from rdrop_exp.statistics.sequential import anytime_interval
 
 LOW, MIDDLE, HIGH = (Setting("dropout", (i,)) for i in range(3))
@@ -30,12 +30,12 @@ def test_what_cannot_win_is_dropped_and_says_against_whom() -> None:
     level = 2 * RISK / 3
     interval = anytime_interval(race.differences(MIDDLE, LOW), level)
     assert interval is not None
-    assert race.upper(MIDDLE, LOW) == interval[1] < TOLERANCE
+    assert race.upper(MIDDLE, LOW) == interval[1] < race.tolerance
 
 
 def test_what_may_still_win_stays() -> None:
     race = race_of(a=0.0, bb=0.15)
-    assert race.drop(1) == [] or race.upper(BASELINE, LOW) < TOLERANCE
+    assert race.drop(1) == [] or race.upper(BASELINE, LOW) < race.tolerance
     fresh = Race(possible=4)
     fresh.add(BASELINE, [90.0, 91.0])
     fresh.add(LOW, [70.0, 71.5])
