@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from rdrop_exp import launch
+import hydra_slots
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import options_of, overrides_of_task, packaged
 from rdrop_exp.config.options import Options
@@ -82,7 +82,7 @@ def register() -> None:
     The command does this by itself; call it before `hydra.compose("train")` in a program of your own.
     """
     ConfigStore.instance().store(name="options", node=asdict(Options()))
-    launch.register(
+    hydra_slots.register(
         launcher={
             "accumulate_key": "optimizer.accumulate",  # doubled when a trial runs out of memory and is retried
             "columns": COLUMNS,
@@ -105,7 +105,7 @@ def main() -> NoReturn:
     version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
     register()
     try:
-        sys.argv[1:] = launch.arguments(arrange(sys.argv[1:]))
+        sys.argv[1:] = hydra_slots.arguments(arrange(sys.argv[1:]))
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:
         _exit(130, "Stopped. Run the same command to resume.")
@@ -145,7 +145,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
     for argument in overrides:
         key = argument.lstrip("+~").partition("=")[0]
-        if why := why_unknown(key) or launch.why_unknown(key):
+        if why := why_unknown(key) or hydra_slots.why_unknown(key):
             return why
     for argument in overrides:
         if why := why_unreadable(argument, sweep=bool({"-m", "--multirun"} & set(arguments))):

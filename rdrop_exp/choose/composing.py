@@ -34,8 +34,8 @@ def composed(overrides: Overrides, config_dir: Path | None = None) -> Options:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from hydra_slots.overrides import in_grammar
     from rdrop_exp.cli import explain, options_of
-    from rdrop_exp.launch.overrides import in_grammar
 
     texts = [f"{k}={v if isinstance(v, str) else in_grammar(v)}" for k, v in overrides.items()]
     path = [f"hydra.searchpath={in_grammar([f'file://{config_dir.absolute()}'])}"] if config_dir else []

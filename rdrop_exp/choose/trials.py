@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hydra_slots.protocol import atomic_file
 from rdrop_exp.choose.composing import Overrides, composed
 from rdrop_exp.choose.families import FAMILIES
 from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Score, Setting, Trial
 from rdrop_exp.choose.setting import GivenSetting
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
-from rdrop_exp.launch.protocol import atomic_file
 from rdrop_exp.runs.folder import load_result, read_result, trial_folder
 
 BY_NAME = {family.name: family for family in FAMILIES}

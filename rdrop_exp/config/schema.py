@@ -44,6 +44,12 @@ class Range:
         return " and ".join(words)
 
 
+Rate = Annotated[float, Range(0, 1, open_right=True)]
+Share = Annotated[float, Range(0, 1)]
+Positive = Annotated[int, Range(1)]
+NonNegative = Annotated[float, Range(0)]
+
+
 def nearest(word: str, among: typing.Iterable[str]) -> str:
     """The most similar of `among`, as a question to append to a message; or the whole list where it is short.
 

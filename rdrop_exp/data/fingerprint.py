@@ -4,8 +4,8 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import USERS_FILES
-from rdrop_exp.config.options import Dataset
 from rdrop_exp.data.files import list_files
 from rdrop_exp.data.listing import Listing
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.data.delimited import Row, plain, read_table
 from rdrop_exp.data.listing import COMMON_WORDS, Item, Listing, counted, dataset_root, place, set_name

@@ -6,7 +6,8 @@ import dataclasses
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.dataset import Dataset
+from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.tasks.task import Meter, Task
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.dataset import Dataset
+from rdrop_exp.config.options import Options
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,8 @@ import dataclasses
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.dataset import Dataset
+from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.tasks.task import Task, kind_of
 

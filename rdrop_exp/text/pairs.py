@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.data.delimited import read_table
 from rdrop_exp.text.files import (

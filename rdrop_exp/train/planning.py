@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_slots import PlannedTrial
 from rdrop_exp.config.compose import options_of
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import trial_spec
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, from_plain
-from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions import planning as questions
 from rdrop_exp.runs.folder import place_trial
 from rdrop_exp.train import refusals

@@ -237,6 +237,7 @@ ALIASES = {
     "dataset.broken": "where no file is broken",
     "validate": "the same weights can be the best by both",
     "dataset.background": "where no image is transparent",
+    "dataset.tokenizer": "auto is one of the others, depending on the model's name, which can be that of a folder",
 }
 """Options whose values can mean the same, depending on the model or the files: two identities then have one result."""
 UNNAMED = {
