@@ -63,7 +63,8 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
 
     `OptionError` where there is nothing to choose: no noise site, or one class.
     """
-    from rdrop_exp.noise.sites import PRESETS, noise_sites
+    from rdrop_exp.noise.install import find_sites
+    from rdrop_exp.noise.sites import PRESETS
 
     if config_dir and not config_dir.is_dir():
         raise OptionError(f"--config-dir: folder not found: {config_dir}")
@@ -73,7 +74,7 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
     model, classes, sizes, per_epoch, units = look(o)
     if task.classifies and classes < 2:
         raise OptionError(f"dataset={o.dataset.label or o.dataset.name} has one class: there is nothing to learn")
-    sites = {site.name for site in noise_sites(model)}
+    sites = {site.name for site in find_sites(model, o.model.sites)}
     if not sites:
         raise OptionError(f"{o.model.name} has no layer where noise could act: choose another model")
     return GivenSetting(
