@@ -65,8 +65,8 @@ def composed(overrides: Overrides, config_dir: Path | None = None) -> Options:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from hydra_slots.overrides import in_grammar
     from rdrop_exp.cli import explain, options_of
-    from rdrop_exp.launch.overrides import in_grammar
 
     texts = [f"{k}={v if isinstance(v, str) else in_grammar(v)}" for k, v in overrides.items()]
     path = [f"hydra.searchpath={in_grammar([f'file://{config_dir.absolute()}'])}"] if config_dir else []
@@ -146,13 +146,13 @@ def worker_slots(launcher: list[str]) -> list[Any]:
     """The slots that the launcher will use, given its overrides; `OptionError` for an unknown one."""
     import yaml  # type: ignore[import-untyped]
 
-    from rdrop_exp.launch.devices import allocate
-    from rdrop_exp.launch.options import RunnerConf, checked
+    from hydra_slots.devices import allocate
+    from hydra_slots.options import SlotsConf, checked
 
     words = (word.removeprefix("hydra.launcher.").partition("=") for word in launcher)
     values = {name: yaml.safe_load(text) for name, _, text in words if "." not in name}
     try:
-        o = checked(RunnerConf, values)
+        o = checked(SlotsConf, values)
         return allocate(o.gpus, o.per_gpu, o.threads, o.slots)
     except ValueError as error:
         raise OptionError(str(error)) from None

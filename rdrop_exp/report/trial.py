@@ -229,7 +229,7 @@ def _start(trial: Trial) -> None:
 def _is_locked(folder: str) -> bool | None:
     """Whether a process holds the trial's lock; None if this machine cannot tell."""
     try:
-        from rdrop_exp.launch.lock import is_locked
+        from hydra_slots.lock import is_locked
 
         return is_locked(folder)
     except (ImportError, OSError):  # no locks on this system, or a read-only folder

@@ -20,10 +20,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from hydra_slots.protocol import atomic_file, finished, last_row, read_result, write_result
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.schema import OptionError, shown
-from rdrop_exp.launch.protocol import atomic_file, finished, last_row, read_result, write_result
 from rdrop_exp.runs.items import GENERATED, read_items, write_generated, write_items
 
 __all__ = [

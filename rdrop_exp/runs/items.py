@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdrop_exp.launch.protocol import atomic_file
+from hydra_slots.protocol import atomic_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
+from hydra_slots.lock import lock
+from hydra_slots.protocol import Status
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.hardware import describe_device, versions
-from rdrop_exp.launch.lock import lock
-from rdrop_exp.launch.protocol import Status
 from rdrop_exp.questions.measure import shown
 from rdrop_exp.runs.folder import (
     describe,

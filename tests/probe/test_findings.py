@@ -64,8 +64,8 @@ def test_every_advised_sweep_is_valid(
 ) -> None:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    from rdrop_exp.launch.grids import combinations, read_sweep
-    from rdrop_exp.launch.overrides import Reader
+    from hydra_slots.grids import combinations, read_sweep
+    from hydra_slots.overrides import Reader
 
     verdict = Verdict(
         regime, "it is so", None if regime == Regime.INCONCLUSIVE else 0.1, 4 if regime == Regime.INCONCLUSIVE else None
