@@ -60,7 +60,7 @@ def test_user_errors_are_one_sentence(
 
 
 def test_a_model_without_noise_sites(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("rdrop_exp.noise.sites.noise_sites", lambda model: iter(()))
+    monkeypatch.setattr("rdrop_exp.noise.install.find_sites", lambda *_: [])
     monkeypatch.setattr("rdrop_exp.choose.session.run_sweep", pytest.fail)
     assert cli.main(["model=vit_micro_8", "--trials", "60"]) == 2
     error = capsys.readouterr().err
