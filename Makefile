@@ -1,6 +1,7 @@
 # Everything runs in .venv, which is created on first use. `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
+SLOTS := packages/hydra-slots
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install demo test test-slow test-faults test-hydra-next lint format docs picture bench clean
@@ -11,9 +12,9 @@ help: ## List the targets
 
 install: .venv/installed ## Set up .venv with everything that demo, test and lint need
 
-.venv/installed: pyproject.toml constraints.txt rdrop_exp/launch/plugin.py # which is copied to where Hydra finds plugins
+.venv/installed: pyproject.toml $(SLOTS)/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable $(SLOTS) --editable ".[test,lint]"
 	touch $@
 
 demo: install ## Compare 5 regularizers on scikit-learn's digits, 8 seeds each
@@ -21,23 +22,27 @@ demo: install ## Compare 5 regularizers on scikit-learn's digits, 8 seeds each
 
 test: install ## Run the test suite (no network, GPU or account needed)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	cd $(SLOTS) && ../../$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: install ## Run the slow tests as well
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not faults and not gpu"
+	cd $(SLOTS) && ../../$(BIN)/python -m pytest -n 2 --dist worksteal -m "not faults"
 
 test-faults: install ## Inject a fault at every file operation of a trial, and kill workers and runners at random (about 5 minutes)
-	$(BIN)/python -m pytest -s -m faults tests/faults tests/launch/test_faults.py
+	$(BIN)/python -m pytest -s -m faults tests/faults
+	cd $(SLOTS) && ../../$(BIN)/python -m pytest -s -m faults tests/test_faults.py
 
 test-hydra-next: install ## Run the launcher tests against Hydra's release candidate, in a second environment
 	$(PYTHON) -m venv --system-site-packages .venv-next
 	.venv-next/bin/python -m pip install --quiet --upgrade "hydra-core==1.4.0rc3" pytest pytest-timeout rich cloudpickle
-	PYTHONPATH=. .venv-next/bin/python -m pytest tests/launch
+	cd $(SLOTS) && PYTHONPATH=src ../../.venv-next/bin/python -m pytest
 
 lint: install ## Check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/oxlint rdrop_exp
 	$(BIN)/mypy
+	cd $(SLOTS) && ../../$(BIN)/mypy
 
 format: install ## Fix style and formatting
 	$(BIN)/ruff check --fix .

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torchvision import transforms
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.data.datasets import Source
 from rdrop_exp.data.published import TORCHVISION
 from rdrop_exp.data.resident import Resident

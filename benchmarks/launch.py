@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[1]
 APP = """
 import time, hydra
 from pathlib import Path
-from rdrop_exp import launch
+import hydra_slots
 
-launch.register()
+hydra_slots.register()
 version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
 
 @hydra.main(config_path=str(Path(__file__).parent / "conf"), config_name="config", **version)
@@ -38,7 +38,7 @@ main()
 """
 GROUPS = [f"group_{i}" for i in range(6)]
 CONFIG = """
-defaults: [{groups}, _self_, {{override hydra/sweeper: union}}, {{override hydra/launcher: runner}}]
+defaults: [{groups}, _self_, {{override hydra/sweeper: union}}, {{override hydra/launcher: slots}}]
 x: 0
 seed: 0
 sleep: 0.0

@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from timm.data import create_dataset, create_loader
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.data.datasets import IMAGENET_MEAN, IMAGENET_STD
 from rdrop_exp.data.load import load_data
 

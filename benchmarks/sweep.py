@@ -61,7 +61,7 @@ def smooth(random: np.random.Generator, count: int) -> np.ndarray:
 
 def split(root: Path, images: int, file: Path) -> float:
     """The positions that both sides train and validate on, into a file; returns the `dataset.fraction` of ours."""
-    from rdrop_exp.config.options import Dataset
+    from rdrop_exp.config.dataset import Dataset
     from rdrop_exp.data.datasets import load
 
     whole = len(load(Dataset(name="fashion_mnist", root=str(root))).sets["train"])

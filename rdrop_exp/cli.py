@@ -2,26 +2,31 @@
 
 rdrop-exp model=vit_micro_8 regularizer=rdrop regularizer.alpha=0.5     one trial
 rdrop-exp -m regularizer=none,rdrop seed=0,1,2                         a sweep
+rdrop-exp init DIR                                                     configs and a plugin of one's own, to begin with
 rdrop-exp --help                                                       groups and options
 """
 
+import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from rdrop_exp import launch
+import hydra_slots
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
-from rdrop_exp.config.compose import options_of, overrides_of_task, packaged
+from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
+from rdrop_exp.config.starter import init
 from rdrop_exp.console import status
 from rdrop_exp.train.planning import look_at
 
@@ -40,6 +45,7 @@ def task(cfg: DictConfig) -> float | None:
         check_chosen(options, overrides)
         if alone:
             look_at(options.dataset)  # likewise
+            print(*(f"{sentence}\n" for sentence in replaced()), sep="", end="", flush=True)
         with status("loading torch"):
             from rdrop_exp.tasks.choose import task_of
             from rdrop_exp.train import trial
@@ -82,14 +88,16 @@ def register() -> None:
     The command does this by itself; call it before `hydra.compose("train")` in a program of your own.
     """
     ConfigStore.instance().store(name="options", node=asdict(Options()))
-    launch.register(
+    Plugins.instance().register(OwnConfigs)
+    sweeps = [str(folder) for folder in (own("sweeps"), packaged("sweeps")) if folder]
+    hydra_slots.register(
         launcher={
             "accumulate_key": "optimizer.accumulate",  # doubled when a trial runs out of memory and is retried
             "columns": COLUMNS,
             "summary": "rdrop_exp.report:summarise",  # called after the last trial
         },
         sweeper={
-            "folder": os.environ.get("RDROP_EXP_SWEEPS", str(packaged("sweeps"))),
+            "folder": os.environ.get("RDROP_EXP_SWEEPS") or sweeps,
             "describe": "rdrop_exp.train.planning:describe",  # maps a configuration to a trial
             "applies": "rdrop_exp.train.planning:applies",  # whether a preset uses an option
             "check": "rdrop_exp.train.planning:check_plan",  # what timm and torch would refuse
@@ -98,14 +106,26 @@ def register() -> None:
     )
 
 
+@contextlib.contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Hydra set up as in the command `rdrop-exp`, for `hydra.compose("train", …)`."""
+    register()
+    version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
+    with hydra.initialize_config_dir(str(packaged("conf")), **version):
+        yield
+
+
 def main() -> NoReturn:
     """Entry point: exit code 0, 2 for what is wrong with the options, 1 for what fails in training."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them
     # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
     version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    register()
     try:
-        sys.argv[1:] = launch.arguments(arrange(sys.argv[1:]))
+        if sys.argv[1:2] == ["init"]:
+            print(init(sys.argv[2:]))
+            sys.exit(0)
+        register()
+        sys.argv[1:] = hydra_slots.arguments(arrange(sys.argv[1:]))
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:
         _exit(130, "Stopped. Run the same command to resume.")
@@ -145,7 +165,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
     for argument in overrides:
         key = argument.lstrip("+~").partition("=")[0]
-        if why := why_unknown(key) or launch.why_unknown(key):
+        if why := why_unknown(key) or hydra_slots.why_unknown(key):
             return why
     for argument in overrides:
         if why := why_unreadable(argument, sweep=bool({"-m", "--multirun"} & set(arguments))):

@@ -4,8 +4,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from hydra_slots.devices import cores
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.launch.devices import cores
 
 if TYPE_CHECKING:
     import torch

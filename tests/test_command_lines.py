@@ -15,14 +15,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from rdrop_exp import launch
+from hydra_slots import arguments as rewrite
+from hydra_slots.errors import SweepError
+from hydra_slots.hydra_private import apply_overrides
+from hydra_slots.overrides import in_grammar
 from rdrop_exp.cli import check_chosen, explain
 from rdrop_exp.config.arguments import arrange, type_of
 from rdrop_exp.config.compose import options_of, packaged
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import LONGEST_LIST, OptionError, option_names
-from rdrop_exp.launch.hydra_private import apply_overrides
-from rdrop_exp.launch.overrides import in_grammar
 
 JARGON = (
     "Traceback", "Exception", "mismatched input", "no viable alternative", "token recognition", "extraneous input",
@@ -121,7 +122,7 @@ class Command:
         self.base: DictConfig = compose("train", [])
 
     def options(self, arguments: list[str]) -> Options:
-        words = launch.arguments(arrange(arguments))
+        words = rewrite(arrange(arguments))
         overrides = self.parser.parse_overrides(words)
         plain = all(type_of(o.key_or_group) is not None or "." in o.key_or_group for o in overrides)
         if not plain or any(o.key_or_group in GROUPS or o.is_sweep_override() or o.package for o in overrides):
@@ -137,9 +138,9 @@ class Command:
         """The message; empty where the options are valid."""
         words = arguments
         try:
-            words = launch.arguments(arrange(arguments))
+            words = rewrite(arrange(arguments))
             self.options(arguments)
-        except (OptionError, launch.errors.SweepError, HydraException, OmegaConfBaseException) as error:
+        except (OptionError, SweepError, HydraException, OmegaConfBaseException) as error:
             return explain(error, words)
         return ""
 

@@ -87,11 +87,11 @@ def test_every_launcher_finds_the_same_results(command: Command, tmp_path: Path)
     import json
 
     found = {}
-    for launcher in ("runner", "basic", "joblib"):
+    for launcher in ("slots", "basic", "joblib"):
         sweep = ("-m", "regularizer=none,rdrop", "schedule.epochs=1", "logger=local", f"name={launcher}")
         done = command(*sweep, f"hydra/launcher={launcher}")
         assert done.returncode == 0, done.stderr
         results = [json.loads(p.read_text()) for p in (tmp_path / "outputs" / launcher).glob("*/result.json")]
         found[launcher] = {r["identity"]: r["metrics"] for r in results}
-    assert len(found["runner"]) == 2
-    assert found["runner"] == found["basic"] == found["joblib"]
+    assert len(found["slots"]) == 2
+    assert found["slots"] == found["basic"] == found["joblib"]

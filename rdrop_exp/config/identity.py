@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rdrop_exp.config.names import descriptive_name, trial_name
 from rdrop_exp.config.options import Options, Regularizer, Schedule
+from rdrop_exp.config.registry import DATA_SETS, TASKS
 from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
 
 USERS_FILES = ("image_folder", "image_csv")
@@ -21,8 +23,6 @@ PAIRS = ("parallel", "summaries", "toy_translation")
 TEXTS = (*GLUE, "text_csv", "wikitext2", "wikitext103", "toy_text", "toy_language", *PAIRS)
 USE_MOMENTUM = ("sgd", "momentum", "nesterov", "rmsprop", "lars", "larc", "muon", "madgrad", "kron", "adafactorbv")
 """What the names of timm's optimizers contain that use `optimizer.momentum`."""
-LONGEST_NAME = 200
-"""Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +63,7 @@ def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
         for group in groups:
             part = part[group]
         del part[last]
-    users = o.dataset.name in USERS_FILES + USERS_TEXTS
+    users = any(o.dataset.name in names for names in (USERS_FILES, USERS_TEXTS, DATA_SETS, TASKS))
     if not users:  # where a published data set is stored changes nothing
         del values["dataset"]["root"]
     identity, data_identity = _hash(values), ""
@@ -75,7 +75,7 @@ def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
         options=o,
         identity=identity,
         group=group,
-        name=_name(o),
+        name=trial_name(o),
         unused=tuple(unused),
         fingerprint=fingerprint,
         data_identity=data_identity,
@@ -85,22 +85,6 @@ def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
 def _hash(values: dict[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _name(o: Options) -> str:
-    r = o.regularizer
-    models = [part.label or part.name for part in (o.model, o.peer) if part.name]
-    words = [o.dataset.label or o.dataset.name, "+".join(models), r.name]
-    if r.dropout or r.second_dropout:
-        words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
-    if r.drop_path:
-        words.append(f"sd{r.drop_path:g}")
-    if r.cutoff_epoch is not None:
-        words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
-    if r.alpha:
-        words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
-    name = "-".join([*words, f"s{o.seed}"]).replace("/", "_")
-    return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
 
 
 def canonical(options: Options) -> tuple[Options, list[str]]:
@@ -138,7 +122,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if peered:
         clear("regularizer", "second_dropout")  # each network makes one pass
     else:
-        clear("peer", "args", "pretrained", "checkpoint")
+        clear("peer", "args", "sites", "pretrained", "checkpoint")
     noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
     if not noisy:
         if r.when not in ("always", "never") and "regularizer.when" not in reset:
@@ -226,14 +210,3 @@ def _cutoff_at_an_end(r: Regularizer, s: Schedule) -> tuple[bool, bool]:
     if r.cutoff_epoch is not None:
         return r.cutoff_epoch == 0, s.steps is None and r.cutoff_epoch == s.epochs
     return r.cutoff_share == 0, r.cutoff_share == 1
-
-
-def descriptive_name(r: Regularizer) -> str:
-    """A regularizer called after what it does: none, dropout, early_stochastic_depth, rdrop, rdrop_late, mutual, …"""
-    kinds = [
-        kind for kind, rate in (("dropout", r.dropout or r.second_dropout), ("stochastic_depth", r.drop_path)) if rate
-    ]
-    when = [] if r.when in ("always", "never") else [r.when]
-    if r.alpha and kinds:
-        return "_".join(["rdrop", *when, *kinds[kinds[0] == "dropout" :]])
-    return "_".join(when + kinds) or ("mutual" if r.alpha else "none")

@@ -13,7 +13,7 @@ RUNTIME = "runtime"
 ADDED = "added"
 """Marks an option added later: at its default it is left out of the identity, so that older identities stay valid."""
 
-LONGEST_LIST = 280
+LONGEST_LIST = 300
 """Characters of a list of choices that still fits a message."""
 
 
@@ -42,6 +42,12 @@ class Range:
         if self.high is not None:
             words.append(f"{'below' if self.open_right else 'at most'} {self.high:g}")
         return " and ".join(words)
+
+
+Rate = Annotated[float, Range(0, 1, open_right=True)]
+Share = Annotated[float, Range(0, 1)]
+Positive = Annotated[int, Range(1)]
+NonNegative = Annotated[float, Range(0)]
 
 
 def nearest(word: str, among: typing.Iterable[str]) -> str:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.sampler import Key
@@ -44,6 +44,14 @@ class Augment:
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Batch:
         return Batch(normalise(images, self.scale, self.shift), labels)
+
+    def given(self, images: Tensor, labels: Tensor, key: Key | None) -> Batch:
+        """As `train`; without a key as `evaluate`, but with label smoothing, which is part of the loss."""
+        if key is not None:
+            return self.train(images, labels, key)
+        smoothing = self.options.label_smoothing
+        targets = smooth(labels, self.classes, smoothing) if smoothing else labels
+        return self.evaluate(images, targets)
 
     def train(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
         """The augmented batch; `key` decides every draw."""

@@ -35,6 +35,10 @@ class Data(Protocol):
     """Complete batches, at least 1: a set smaller than a batch is one batch."""
     sizes: dict[str, int]
     """Items of "train", "validation" and "test"."""
+    batch_size: int
+    """Items of a training batch, on average."""
+    train_items: Tensor
+    """(items,) int64, those that are trained on: of one batch with `dataset.repeat_batch`."""
     summary: str
     """What was read, in one line for the log."""
     counts: dict[str, dict[str, int]]
@@ -52,6 +56,13 @@ class Data(Protocol):
 
     def test(self) -> Iterator[Batch]:
         """As `validation`."""
+        ...
+
+    def given(self, batches: list[Tensor], draws: int | None) -> Iterator[Batch]:
+        """Batches of these items, with the targets of training.
+
+        Augmented as in training, by random draws that `draws` keeps apart from those of the epochs; None: not at all.
+        """
         ...
 
 

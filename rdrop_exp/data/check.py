@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data import cache
 from rdrop_exp.data.files import list_files

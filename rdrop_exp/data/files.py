@@ -1,6 +1,6 @@
 """The image files of the data sets that lie in folders, by name of the data set."""
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.data.folders import image_folder, imagenet
 from rdrop_exp.data.listing import Listing
 from rdrop_exp.data.table import image_csv

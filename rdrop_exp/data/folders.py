@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.listing import (
     SETS,

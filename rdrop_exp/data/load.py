@@ -2,7 +2,7 @@
 
 import torch
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.data import datasets
 from rdrop_exp.data.batch import Data
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 
 Image.MAX_IMAGE_PIXELS = None  # `dataset.max_pixels` is the limit instead, which is answered with the file's name

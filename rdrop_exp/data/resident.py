@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.console import status
 from rdrop_exp.data import cache
@@ -36,6 +36,7 @@ class Resident:
         self.sampler = EpochSampler(source.sets, options, batch_size, seed)
         self.augment = Augment(options, self.spec, mean, std, device)
         self.device, self.steps_per_epoch, self.sizes = device, self.sampler.steps, self.sampler.sizes
+        self.batch_size, self.train_items = self.sampler.train_batch_size, self.sampler.train_items
         self.summary, self.counts, self.fingerprint = source.summary, source.counts, source.fingerprint
         self.images = torch.from_numpy(images).to(device)
         self.labels = torch.from_numpy(source.labels).to(device)
@@ -51,6 +52,11 @@ class Resident:
 
     def test(self) -> Iterator[Batch]:
         return self._evaluation("test")
+
+    def given(self, batches: list[Tensor], draws: int | None) -> Iterator[Batch]:
+        for step, items in enumerate(batches):
+            images, labels = self._items(send(items, self.device))
+            yield self.augment.given(images, labels, self.sampler.given_key(draws, step))
 
     def _evaluation(self, name: str) -> Iterator[Batch]:
         for items in self.sampler.evaluation_batches(name):

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.seeds import derive_seed
 
@@ -28,6 +28,7 @@ class EpochSampler:
                     "dataset.mixup and dataset.cutmix combine pairs of images, but there is only one training image"
                 )
         self.train_batch_size = size
+        self.train_items = self.sets["train"][:size] if options.repeat_batch else self.sets["train"]
         self.steps = min(self.sizes["train"] // size, options.limit or self.sizes["train"])
 
     def train_batches(self, epoch: int) -> Tensor:
@@ -43,6 +44,10 @@ class EpochSampler:
     def key(self, epoch: int, step: int) -> Key:
         """What seeds a batch's augmentation; a repeated batch is augmented alike each time."""
         return (self.seed, 0, 0) if self.options.repeat_batch else (self.seed, epoch, step)
+
+    def given_key(self, draws: int | None, step: int) -> Key | None:
+        """As `key`, of `Data.given`: no epoch has a number below 0."""
+        return None if draws is None else (self.seed, -1 - draws, step)
 
     def evaluation_batches(self, name: str) -> list[Tensor]:
         """Every item of a set once, in batches of twice the training size, as no activations are stored."""

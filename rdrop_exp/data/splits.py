@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.seeds import derive_seed
 

@@ -12,7 +12,7 @@ import torch.utils.data
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.augment import Augment, preserve_generators, seed_generators, send, statistics
 from rdrop_exp.data.batch import Batch, Spec
@@ -38,6 +38,7 @@ class Streamed:
         self.sampler = EpochSampler(source.sets, options, batch_size, seed)
         self.augment = Augment(options, self.spec, mean, std, device)
         self.device, self.steps_per_epoch, self.sizes = device, self.sampler.steps, self.sampler.sizes
+        self.batch_size, self.train_items = self.sampler.train_batch_size, self.sampler.train_items
         self.summary, self.counts, self.fingerprint = source.summary, source.counts, source.fingerprint
         self.items = Items(source, transforms(options, self.spec, mean, std, framed=source.images is not None), seed)
         self.workers = min(cores(), 8) if options.workers is None else options.workers
@@ -55,6 +56,12 @@ class Streamed:
 
     def test(self) -> Iterator[Batch]:
         return self._evaluation("test")
+
+    def given(self, batches: list[Tensor], draws: int | None) -> Iterator[Batch]:
+        epoch = None if draws is None else -1 - draws
+        keys: Iterator[list[ItemKey]] = ([(epoch, item) for item in items.tolist()] for items in batches)
+        for step, (images, labels) in enumerate(self._batches(keys, len(batches))):
+            yield self.augment.given(images, labels, self.sampler.given_key(draws, step))
 
     def _evaluation(self, name: str) -> Iterator[Batch]:
         batches = self.sampler.evaluation_batches(name)

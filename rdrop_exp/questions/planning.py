@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra_slots import PlannedTrial
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions.contrasts import Key
 from rdrop_exp.questions.expectation import TRAINING, Expectation, Kind, parse
 from rdrop_exp.questions.flat import flatten

@@ -27,7 +27,7 @@ def collect(
     if not trials:
         raise OptionError(f"no trials in {', '.join(map(str, folders))} (a trial is a folder with a config.yaml)")
     if same_code:
-        trials = [trial for trial in trials if code.key(trial.code) == code.key(code.current())]
+        trials = [trial for trial in trials if code.same(trial.code)]
         if not trials:
             raise OptionError(f"--same-code: no trial in {', '.join(map(str, folders))} was made by this code")
     chosen: dict[str, Trial] = {}

@@ -148,7 +148,7 @@ def _dump(content: dict[str, Any], file: Any) -> None:
 
 def _run(folder: Path, passed: list[str]) -> None:
     """The sweep in a process of its own; its output goes to stderr, as stdout is for the report."""
-    from rdrop_exp.launch.overrides import in_grammar
+    from hydra_slots.overrides import in_grammar
 
     words = ["-m", f"sweep={SWEEP}", f"hydra.sweeper.folder={in_grammar(str(folder))}", *passed]
     _say(shlex.join(["rdrop-exp", *words]))

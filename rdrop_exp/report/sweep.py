@@ -60,7 +60,7 @@ def _read(folder: Path) -> Sweep | None:
     if not own_name and not any(a.startswith("name=") for a in arguments):
         arguments.append(f"name={folder.name}")
     if name and (folder / f"{name}.yaml").is_file():  # beside its trials, as that of a confirmation
-        from rdrop_exp.launch.overrides import in_grammar
+        from hydra_slots.overrides import in_grammar
 
         arguments.append(f"hydra.sweeper.folder={in_grammar(str(folder))}")
     return Sweep(

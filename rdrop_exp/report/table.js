@@ -22,7 +22,7 @@ const COLUMNS = [
   ["difference", "difference [95 %]", (r, reach) => [difference(r, reach)], 0],
   ["p_adjusted", "p", (r) => [pValue(r.p_adjusted)], 1],
   ["verdict", "verdict", (r) => [verdict(r)], 1],
-  ["items_low", "with new images [95 %]", (r) => [range(r.items_low, r.items_high)], 0],
+  ["items_low", "with new test items [95 %]", (r) => [range(r.items_low, r.items_high)], 0],
   ["p_better", "P(better)", chance, 0],
   ["seeds", "seeds", (r) => [String(r.seeds)], -1],
   ["train_loss", "train loss", (r) => [fixed(r.train_loss, 4)], 1],

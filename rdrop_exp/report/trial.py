@@ -12,9 +12,9 @@ from typing import Any
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.report.text import one_line, printable
+from rdrop_exp.report.text import one_line, printable, web_address
 from rdrop_exp.report.throughput import steady_throughput
-from rdrop_exp.runs.code import key
+from rdrop_exp.runs.code import recorded
 from rdrop_exp.runs.folder import last_row, load_result, read_start
 
 QUIET_SECONDS = 300.0
@@ -155,11 +155,11 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
         unit=unit,
         speed=speed or _number(result.get(f"{unit}_per_second")),
         command=one_line(result.get("command")),
-        wandb=_address(result.get("wandb")),
+        wandb=web_address(result.get("wandb")),
         data=fingerprint_of(result),
         device=one_line(result.get("device")),
         versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
-        code=_code(result),
+        code=recorded(result),
         written=written,
     )
     batch = _number(result.get("tokens_per_step") or (options.get("optimizer") or {}).get("batch_size"))
@@ -185,12 +185,6 @@ def metric_of(about: dict[str, Any]) -> tuple[str, bool]:
     if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
         return "", True
     return printable(metric["name"]), metric.get("higher_is_better") is not False
-
-
-def _code(about: dict[str, Any]) -> dict[str, Any]:
-    """What a trial.json or result.json says of the code, with printable names; empty: unknown."""
-    made_by = about.get("code")
-    return made_by | {"commit": one_line(made_by.get("commit"))} if isinstance(made_by, dict) and key(made_by) else {}
 
 
 def _checked_options(result: dict[str, Any]) -> dict[str, Any]:
@@ -233,23 +227,18 @@ def _start(trial: Trial) -> None:
     trial.identity = printable(str(about.get("identity") or "")) or trial.identity
     trial.data = fingerprint_of(about)
     trial.group = printable(str(about.get("group") or ""))
-    trial.code = _code(about)
+    trial.code = recorded(about)
     trial.metric, trial.higher_is_better = metric_of(about)
 
 
 def _is_locked(folder: str) -> bool | None:
     """Whether a process holds the trial's lock; None if this machine cannot tell."""
     try:
-        from rdrop_exp.launch.lock import is_locked
+        from hydra_slots.lock import is_locked
 
         return is_locked(folder)
     except (ImportError, OSError):  # no locks on this system, or a read-only folder
         return None
-
-
-def _address(value: Any) -> str:
-    """The value if it is a web address, else empty: `javascript:` must not become a link."""
-    return value if isinstance(value, str) and re.fullmatch(r"https?://[!-~]+", value) else ""
 
 
 def _whole(value: Any) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.dataset import Dataset
+from rdrop_exp.config.options import Options
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,10 @@ class Meter(Protocol):
     def items(self) -> Tensor:
         """(items,) on the CPU, in the set's own order: how the network does on each; bool (correct) or float32."""
         ...
+
+    def generated(self) -> list[dict[str, str]]:
+        """Source, reference and generated text of each item, in the set's own order; empty: this generates none."""
+        return []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.text.files import Files, checked_number, checked_text, column, find, needed, read_tsv, root_of
 from rdrop_exp.text.texts import Kind, Part, Texts, assemble

@@ -104,8 +104,9 @@ def _of_model(options: Options) -> Any:
             str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
         )
     except Exception as error:
+        why = "model.pretrained=true" if options.model.pretrained else "dataset.tokenizer"
         raise OptionError(
-            f"dataset.tokenizer: could not load the tokenizer of model.name={name}: {first_line(error)}; dataset."
+            f"{why}: could not load the tokenizer of model.name={name}: {first_line(error)}; dataset."
             "vocabulary=FILE or dataset.tokenizer=bpe work without it"
         ) from error
     if backend.pad_token_id is None:

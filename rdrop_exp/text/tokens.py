@@ -90,6 +90,10 @@ class TokenData:
         steps = len(self._train_batches(0))
         self.steps_per_epoch = min(steps, d.limit or steps)
         self.sizes = {name: len(items) for name, items in self.sets.items()}
+        mean = self.lengths[self.sets["train"]].mean()
+        o, items = options.optimizer, torch.from_numpy(self.sets["train"])
+        self.batch_size = max(1, round(o.batch_tokens / mean)) if o.batch_tokens else o.batch_size
+        self.train_items = items[: self.batch_size] if d.repeat_batch else items
         self.summary = f"{texts.summary}; {note}"
         self.counts, self.fingerprint = texts.counts, texts.fingerprint
 
@@ -117,6 +121,9 @@ class TokenData:
 
     def test(self) -> Iterator[Batch]:
         return map(self.batch, self.evaluation_batches("test"))
+
+    def given(self, batches: list[Tensor], draws: int | None) -> Iterator[Batch]:
+        return (self.batch(items.numpy()) for items in batches)  # nothing is augmented
 
     def evaluation_batches(self, name: str) -> list[NDArray[np.int64]]:
         """Every item of a set once, sorted by length; twice the training size, as no activations are stored."""

@@ -8,7 +8,7 @@ toy_translation  the sentence in a made-up language: other words, verb last, adj
 import random
 from collections.abc import Callable
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.text.texts import Part, Texts, assemble
 
 WORDS = {

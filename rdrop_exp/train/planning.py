@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rdrop_exp.config.compose import options_of
+from hydra_slots import PlannedTrial
+from rdrop_exp.config.compose import options_of, replaced
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import trial_spec
-from rdrop_exp.config.options import Dataset, Options
+from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, from_plain
-from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions import planning as questions
 from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import finished, made_by, place_trial
 from rdrop_exp.train import loggers, refusals
+from rdrop_exp.train.divergences import check_divergence
 
 if TYPE_CHECKING:
     from rdrop_exp.data.datasets import Preview
@@ -28,6 +30,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
     options = options_of(cfg)
     data = look_at(options.dataset)
     loggers.check(options)
+    check_divergence(options.regularizer.divergence)
     refusals.ask(options)
     spec, folder, changed = place_trial(trial_spec(options, data.fingerprint))
     o, r = spec.options, spec.options.regularizer
@@ -41,7 +44,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         work=passes * length,
         method=o.regularizer.name,
         data="" if o.dataset.name == "digits" else data.summary,
-        notes=[*([changed] if changed else []), *(f"{name} has no effect" for name in spec.unused)],
+        notes=[*([changed] if changed else []), *replaced(), *(f"{name} has no effect" for name in spec.unused)],
         metric=f"val/{task_of(o).selection(o)[0]}",
         options=asdict(o),
     )
@@ -63,7 +66,7 @@ def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
     folders = [trial.folder for trial in trials if finished(trial.folder)]
     others = [other for folder in folders if (other := code.differs(made_by(folder)))]
     hint = "; they count as finished (same_code=true trains them again beside the old ones)"
-    lines = [code.sentence(others, len(trials)) + hint] if others else []
+    lines = [code.sentence(others, len(folders)) + hint] if others else []
     return lines + questions.check(texts, trials)
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
+from hydra_slots.lock import lock
+from hydra_slots.protocol import Status
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.hardware import describe_device, versions
-from rdrop_exp.launch.lock import lock
-from rdrop_exp.launch.protocol import Status
 from rdrop_exp.questions.measure import shown
 from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import (
@@ -28,6 +28,7 @@ from rdrop_exp.runs.folder import (
     make_folder,
     place_trial,
     read_result,
+    write_generated,
     write_items,
     write_result,
     write_start,
@@ -76,7 +77,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         about["metric"] |= {"signature": setup.task.signature()} if setup.task.signature else {}
         about["data"] = {"fingerprint": spec.fingerprint, "summary": setup.data.summary, "counts": setup.data.counts}
         saved = resumable(folder, spec, setup.device)
-        about["code"] = code.resumed(made_by(folder)) if saved else code.current()
+        about["code"] = code.resumed(made_by(folder) if saved else {}, spec.options)
         write_start(folder, about)
         if saved and "result" in saved:  # it was stopped between its last two files
             result: Result = about | saved["result"]
@@ -113,7 +114,7 @@ def _train(
     saved: dict[str, Any] | None,
     make_analysis: MakeAnalysis | None,
 ) -> Result:
-    """Train and test. What is left last: items, weights, then result.json, and only then is W&B waited for."""
+    """Train and test. What is left last: items, texts, weights, then result.json, and only then is W&B waited for."""
     o, progress = spec.options, Progress(**saved["state"]) if saved else Progress()
     with Tracker(spec, folder, progress.rows) as tracker, signals() as received:
         parameters = f"{sum(p.numel() for p in setup.network.parameters()):,} parameters"
@@ -128,7 +129,7 @@ def _train(
         try:
             analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
             hook = checkpoint_hook(spec, folder, setup.total_steps, received, tracker)
-            progress, items = train(setup, saved, tracker.row, hook, analyse)
+            progress, items, generated = train(setup, saved, tracker.row, hook, analyse)
         except Exception as error:
             tracker.message(traceback.format_exc(), quiet=True)
             write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
@@ -136,6 +137,7 @@ def _train(
             raise
         result = outcome(setup, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
         write_items(folder, {name: values.numpy() for name, values in items.items()})
+        write_generated(folder, generated)
         weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
         checkpoint.finish(folder, weights | {"identity": spec.identity, "result": result})
         write_result(folder, about | result)

@@ -4,10 +4,10 @@ import dataclasses
 
 import yaml
 
+from hydra_slots.options import SlotsConf
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.reference import descriptions, reference
 from rdrop_exp.config.schema import hints, unwrap
-from rdrop_exp.launch.options import RunnerConf
 from tests.conftest import ROOT
 
 
@@ -43,7 +43,7 @@ def test_sweeps_md_lists_the_launchers_options_with_their_defaults() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     documented = {line.split("`")[1]: line.split(" | ")[1] for line in rows}
     internal = {"_target_", "accumulate_key", "columns", "summary"}  # what rdrop-exp sets itself
-    expected = {f.name: f.default for f in dataclasses.fields(RunnerConf) if f.name not in internal}
+    expected = {f.name: f.default for f in dataclasses.fields(SlotsConf) if f.name not in internal}
     assert documented.keys() == expected.keys()
     assert {k: yaml.safe_load(v) for k, v in documented.items()} == expected
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.load import load_data

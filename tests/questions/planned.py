@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hydra_slots import PlannedTrial
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
-from rdrop_exp.launch import PlannedTrial
 from rdrop_exp.questions.flat import flatten
 from rdrop_exp.questions.selector import with_labels
 

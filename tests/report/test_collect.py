@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hydra_slots import lock
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.launch import lock
 from rdrop_exp.report.collect import collect
 from rdrop_exp.report.trial import Trial
 from tests.report.trials import EARLY, NONE, RDROP, write_trial
@@ -52,7 +52,7 @@ def test_failed_trials_say_why(tmp_path: Path) -> None:
 
 
 def test_a_failure_that_the_runner_wrote_down_is_no_damage(tmp_path: Path) -> None:
-    """As launch/queue.py writes it: without options, which are in trial.json or config.yaml, if anywhere."""
+    """As hydra_slots/queue.py writes it: without options, which are in trial.json or config.yaml, if anywhere."""
     folder = write_trial(tmp_path, RDROP, 3, status="started")
     early = tmp_path / "demo" / "digits-vit-none-s4-0123456789"
     early.mkdir()

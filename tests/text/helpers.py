@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.options import Dataset
+from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.text.load import load_text
 from rdrop_exp.text.readers import read
 from rdrop_exp.text.texts import Texts

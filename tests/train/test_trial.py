@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from hydra_slots.lock import lock
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.options import Options
-from rdrop_exp.launch.lock import lock
 from rdrop_exp.runs.folder import read_result, write_result
 from rdrop_exp.train import checkpoint, trial
 from tests.conftest import SMALL, VIT, Crash, crash_at_save, folder_of, merged

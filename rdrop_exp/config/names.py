@@ -1,0 +1,34 @@
+"""What trials and regularizers are called."""
+
+from rdrop_exp.config.options import Options, Regularizer
+
+LONGEST_NAME = 200
+"""Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""
+
+
+def trial_name(o: Options) -> str:
+    """The trial in a few words, such as `digits-vit_micro-early_dropout-p0.1-until5-s0`."""
+    r = o.regularizer
+    models = [part.label or part.name for part in (o.model, o.peer) if part.name]
+    words = [o.dataset.label or o.dataset.name, "+".join(models), r.name]
+    if r.dropout or r.second_dropout:
+        words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
+    if r.drop_path:
+        words.append(f"sd{r.drop_path:g}")
+    if r.cutoff_epoch is not None:
+        words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
+    if r.alpha:
+        words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
+    name = "-".join([*words, f"s{o.seed}"]).replace("/", "_").replace(":", "_")
+    return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
+
+
+def descriptive_name(r: Regularizer) -> str:
+    """A regularizer called after what it does: none, dropout, early_stochastic_depth, rdrop, rdrop_late, mutual, …"""
+    kinds = [
+        kind for kind, rate in (("dropout", r.dropout or r.second_dropout), ("stochastic_depth", r.drop_path)) if rate
+    ]
+    when = [] if r.when in ("always", "never") else [r.when]
+    if r.alpha and kinds:
+        return "_".join(["rdrop", *when, *kinds[kinds[0] == "dropout" :]])
+    return "_".join(when + kinds) or ("mutual" if r.alpha else "none")
