@@ -64,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="print CSV with one line per group instead of writing a page")
     form.add_argument("--json", action="store_true", help="print JSON instead of writing a page")
     form.add_argument(
-        "--parquet", type=Path, metavar="PATH", help="write Parquet with one row per group (needs pyarrow)"
+        "--parquet",
+        type=Path,
+        metavar="PATH",
+        help="write Parquet with one row per group instead of a page (needs pyarrow)",
     )
     form.add_argument("--markdown", action="store_true", help="print Markdown instead of writing a page")
     form.add_argument(
@@ -97,7 +100,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(given: argparse.Namespace) -> None:
     import rdrop_exp.report.table as table
-    from rdrop_exp.report import export
     from rdrop_exp.report.compare import make_report
 
     if given.claims:
@@ -145,17 +147,18 @@ def _run(given: argparse.Namespace) -> None:
         report = make_report(
             given.folders, "", given.metric, smallest=given.smallest, power=given.power, same_code=given.same_code
         )
-    if given.parquet:
-        export.write_parquet(report, given.parquet)
-        print(f"Parquet: {given.parquet}")
-        return
     printed = as_text(report, given)
-    if printed:
+    if given.parquet:
+        from rdrop_exp.report.export import write_parquet
+
+        write_parquet(report, given.parquet)
+        print(f"Parquet: {given.parquet}")
+    elif printed:
         print(printed.rstrip("\n"))
     else:
         table.print_report(report, table.terminal(), given.top)
     where = sys.stderr if printed else sys.stdout
-    page = given.page or (None if printed or given.no_page else given.folders[0] / "report.html")
+    page = given.page or (None if printed or given.parquet or given.no_page else given.folders[0] / "report.html")
     if page or given.wandb or given.figures:
         from rdrop_exp.report.page import build_page
 

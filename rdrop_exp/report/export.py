@@ -75,10 +75,10 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def lines_of(report: Report) -> list[dict[str, Any]]:
-    """One record per group, with a value for each swept option."""
+    """One record per group, with the value of each swept option."""
     swept = sorted({name for comparison in report.comparisons for name in comparison.setting.swept})
     return [
-        record(row, c) | {n: plain(row.group.swept[n]) if n in row.group.swept else None for n in swept}
+        record(row, c) | {name: row.group.swept.get(name) for name in swept}
         for c in report.comparisons
         for row in c.rows
     ]
@@ -96,13 +96,16 @@ def write_parquet(report: Report, path: Path) -> None:
     for name, values in columns.items():
         kinds = {float if type(value) is int else type(value) for value in values if value is not None}
         if len(kinds) > 1 or kinds & {list, dict}:
-            columns[name] = [None if value is None else str(value) for value in values]
+            columns[name] = [None if value is None else plain(value) for value in values]
     parquet.write_table(pyarrow.table(columns), path)
 
 
 def as_csv(report: Report) -> str:
     """One line per group, with a column for each swept option."""
-    lines = lines_of(report)
+    lines = [
+        line | {name: plain(line[name]) for name in row.group.swept}
+        for line, row in zip(lines_of(report), (row for c in report.comparisons for row in c.rows), strict=True)
+    ]
     names = list(dict.fromkeys(name for line in lines for name in line)) or ["group"]
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
