@@ -69,6 +69,9 @@ class Further(Background):
     def _start(self) -> loggers.Logger:
         return loggers.start(self._title, self._spec, self._folder, self._earlier)
 
+    def summary(self, values: dict[str, Any]) -> None:
+        super().summary({f"final/{name}": value for name, value in values.items()})  # apart from the rows' values
+
 
 class Wandb(Background):
     """A W&B run. `announcement`: what to tell once it has started; `url`: its address, empty where it is offline."""

@@ -32,5 +32,7 @@ def check(o: Options) -> None:
 
 def start(name: str, spec: TrialSpec, folder: Path, earlier: list[dict[str, Any]]) -> Logger:
     """Start it; `earlier`: the rows of the part of the trial that was stopped, of which it may have logged some."""
-    logger: Logger = import_module(f"rdrop_exp.train.loggers.{name}").start(spec, folder, earlier)
+    logger: Logger = import_module(f"rdrop_exp.train.loggers.{name}").Writer(spec, folder)
+    for row in earlier:
+        logger.log(row)
     return logger
