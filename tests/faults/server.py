@@ -3,6 +3,7 @@
 Tests use its client alone: `with Server() as server: server.run(folder, options, Fault.KILL, 5)`.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -85,7 +86,7 @@ def run(folder: str, options: dict[str, Any], fault: str | None, at: int) -> Non
     from rdrop_exp.runs import code as provenance
     from rdrop_exp.train import trial
 
-    provenance._git = lambda: ("0" * 40, b"changed")  # code.diff is written in a clean checkout too
+    provenance._git = functools.cache(lambda: ("0" * 40, b"changed"))  # code.diff is written in a clean checkout too
     code: Any = 70
     try:
         os.chdir(folder)
