@@ -6,9 +6,11 @@ rdrop-exp init DIR                                                     configs a
 rdrop-exp --help                                                       groups and options
 """
 
+import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -102,6 +104,15 @@ def register() -> None:
             "name_key": "name",  # a named sweep sets the experiment name
         },
     )
+
+
+@contextlib.contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Hydra set up as in the command `rdrop-exp`, for `hydra.compose("train", …)`."""
+    register()
+    version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
+    with hydra.initialize_config_dir(str(packaged("conf")), **version):
+        yield
 
 
 def main() -> NoReturn:

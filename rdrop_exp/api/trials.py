@@ -135,9 +135,8 @@ def _composed(words: list[str]) -> Options:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from rdrop_exp.cli import check_chosen, explain
+    from rdrop_exp.cli import check_chosen, explain, hydra_ready
     from rdrop_exp.config.arguments import arrange
-    from rdrop_exp.probe.setting import hydra_ready
 
     try:
         with hydra_ready():

@@ -26,10 +26,11 @@ PROBLEMS = 500
 """Maximum number of failed or unfinished trials listed on the page."""
 
 
-def build_page(report: Report, watch: float = 0.0, data: str = "") -> str:
+def build_page(report: Report, watch: float = 0.0, data: str = "", section: str = "", script: str = "") -> str:
     """The page. `watch`: seconds between its requests for data.json; 0: it makes no requests.
 
-    `data`: the report's payload as JSON, if already serialized.
+    `data`: the report's payload as JSON, if already serialized. `section`, `script`: one more section, as HTML, and
+    what draws it.
     """
     here = files("rdrop_exp.report")
     texts = {
@@ -38,7 +39,8 @@ def build_page(report: Report, watch: float = 0.0, data: str = "") -> str:
         "watch": f"{watch:g}",
         "css": (here / "page.css").read_text(encoding="utf-8"),
         "plotly": (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
-        "script": "".join((here / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "script": "".join((here / name).read_text(encoding="utf-8") for name in SCRIPTS) + script,
+        "section": section,
         "plain": html.escape(as_markdown(report)),
         "data": data or as_json(payload(report)),
     }

@@ -1,0 +1,1 @@
+"""`rdrop-choose`: from a question to an answer within a budget."""
