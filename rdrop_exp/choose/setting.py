@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.choose.composing import Overrides, composed
 from rdrop_exp.choose.scale import Scale, scale_of_task
@@ -73,7 +73,8 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
     model, classes, sizes, per_epoch, units = look(o)
     if task.classifies and classes < 2:
         raise OptionError(f"dataset={o.dataset.label or o.dataset.name} has one class: there is nothing to learn")
-    sites = {site.name for site in noise_sites(model)}
+    of_model: Any = getattr(model, "noise_sites", lambda: noise_sites(model))  # texts' models know their own
+    sites = {site.name for site in of_model()}
     if not sites:
         raise OptionError(f"{o.model.name} has no layer where noise could act: choose another model")
     return GivenSetting(
