@@ -18,7 +18,7 @@ from rdrop_exp.choose.setting import GivenSetting, standard_noise
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.tasks.choose import task_of
 
-TIMED_STEPS = 8
+TIMED_STEPS = 32
 LOG = "launcher.txt"
 POLL = 1.0
 """Seconds between looks at a running round."""
