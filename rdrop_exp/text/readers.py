@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from rdrop_exp.config.dataset import Dataset
@@ -79,6 +80,13 @@ def text_fingerprint(options: Dataset) -> str:
     return _fingerprint(options, READERS[options.name].files(options) if options.name in USERS_TEXTS else {})
 
 
+def vocabulary_file(options: Dataset) -> Path | None:
+    """The file of `dataset.vocabulary`, also relative to the root; None where there is none."""
+    path = Path(options.vocabulary).expanduser()
+    path = path if path.is_file() else Path(options.root).expanduser() / path
+    return path if options.vocabulary and path.is_file() else None
+
+
 def _fingerprint(options: Dataset, files: Files) -> str:
     """quick: set, name, size and modification time of each file. content: the bytes instead of size and time."""
     from rdrop_exp.data.fingerprint import hash_file
@@ -86,7 +94,8 @@ def _fingerprint(options: Dataset, files: Files) -> str:
     if options.name not in USERS_TEXTS:
         return options.name
     digest = hashlib.blake2b(options.fingerprint.encode(), digest_size=6)
-    for part, paths in files.items():
+    vocabulary = vocabulary_file(options)
+    for part, paths in (files | ({"vocabulary": [vocabulary]} if vocabulary else {})).items():
         for path in paths:
             status = path.stat()
             quick = options.fingerprint == "quick"

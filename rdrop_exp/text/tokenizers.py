@@ -121,12 +121,12 @@ def _wordpiece(options: Options) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     from rdrop_exp.text.files import read_lines
+    from rdrop_exp.text.readers import vocabulary_file
 
     if not options.dataset.vocabulary:
         raise OptionError("dataset.tokenizer=wordpiece needs dataset.vocabulary=FILE, one token per line")
-    path = Path(options.dataset.vocabulary).expanduser()
-    path = path if path.is_file() else Path(options.dataset.root).expanduser() / path
-    if not path.is_file():
+    path = vocabulary_file(options.dataset)
+    if path is None:
         raise OptionError(f"dataset.vocabulary={options.dataset.vocabulary} is not a file")
     tokens = read_lines(path)
     vocabulary = {token: i for i, token in enumerate(tokens)}

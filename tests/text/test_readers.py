@@ -170,3 +170,13 @@ def test_wikitext_is_paragraphs(tmp_path: Path, names: tuple[str, ...], inside: 
     assert texts.first[:2] == ["= 0 =", f"{sentence(0)} <unk>"]
     assert texts.where(1).endswith("line 3")
     assert texts.sets["train"].tolist() == list(range(18))  # a stream has an order
+
+
+def test_the_fingerprint_changes_with_the_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("text,label\na,x\nb,y\n")
+    options = Dataset(name="text_csv", root=str(tmp_path), fingerprint="content", vocabulary="vocab.txt")
+    values = set()
+    for tokens in ("[PAD]\na", "[PAD]\nb"):
+        (tmp_path / "vocab.txt").write_text(tokens)
+        values.add(text_fingerprint(options))
+    assert len(values) == 2
