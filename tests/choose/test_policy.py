@@ -86,8 +86,8 @@ def test_where_nothing_gains_the_baseline_is_kept() -> None:
         answer, rounds, _ = play(plan, lambda s, k=shift: 0.0 if s == BASELINE else -1.5 - 0.001 * k)  # type: ignore[misc]
         outcomes.append(answer.outcome)
         assert answer.leader == answer.use == BASELINE
-        assert answer.best != BASELINE  # the best alternative, which fresh seeds show to gain less than a point
-        assert rounds[-1].stage == Stage.CONFIRM or answer.outcome == Outcome.NO_GAIN
+        # on fresh seeds, the best alternative gains less than a point; or the race has excluded it for all
+        assert rounds[-1].stage == Stage.CONFIRM or answer.largest < 1.0
     assert outcomes == [Outcome.NO_GAIN] * 8
 
 
@@ -155,7 +155,7 @@ def test_the_smallest_budget_ends_in_an_answer() -> None:
 def test_an_unaffordable_confirmation_is_not_begun() -> None:
     answer, rounds, _ = play(plan_of(60), lambda s: 0.25 if s.family == "rdrop" else 0.0)
     assert answer.outcome != Outcome.GAIN
-    if answer.needed is not None:
+    if answer.stage == Stage.RACE and answer.needed is not None:
         assert answer.needed > 60
         assert rounds[-1].stage == Stage.RACE
 
