@@ -2,26 +2,31 @@
 
 rdrop-exp model=vit_micro_8 regularizer=rdrop regularizer.alpha=0.5     one trial
 rdrop-exp -m regularizer=none,rdrop seed=0,1,2                         a sweep
+rdrop-exp init DIR                                                     configs and a plugin of one's own, to begin with
 rdrop-exp --help                                                       groups and options
 """
 
+import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 import hydra_slots
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
-from rdrop_exp.config.compose import options_of, overrides_of_task, packaged
+from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
+from rdrop_exp.config.starter import init
 from rdrop_exp.console import status
 from rdrop_exp.train.planning import look_at
 
@@ -40,6 +45,7 @@ def task(cfg: DictConfig) -> float | None:
         check_chosen(options, overrides)
         if alone:
             look_at(options.dataset)  # likewise
+            print(*(f"{sentence}\n" for sentence in replaced()), sep="", end="", flush=True)
         with status("loading torch"):
             from rdrop_exp.tasks.choose import task_of
             from rdrop_exp.train import trial
@@ -82,6 +88,8 @@ def register() -> None:
     The command does this by itself; call it before `hydra.compose("train")` in a program of your own.
     """
     ConfigStore.instance().store(name="options", node=asdict(Options()))
+    Plugins.instance().register(OwnConfigs)
+    sweeps = [str(folder) for folder in (own("sweeps"), packaged("sweeps")) if folder]
     hydra_slots.register(
         launcher={
             "accumulate_key": "optimizer.accumulate",  # doubled when a trial runs out of memory and is retried
@@ -89,7 +97,7 @@ def register() -> None:
             "summary": "rdrop_exp.report:summarise",  # called after the last trial
         },
         sweeper={
-            "folder": os.environ.get("RDROP_EXP_SWEEPS", str(packaged("sweeps"))),
+            "folder": os.environ.get("RDROP_EXP_SWEEPS") or sweeps,
             "describe": "rdrop_exp.train.planning:describe",  # maps a configuration to a trial
             "applies": "rdrop_exp.train.planning:applies",  # whether a preset uses an option
             "check": "rdrop_exp.train.planning:check_plan",  # what timm and torch would refuse
@@ -98,13 +106,25 @@ def register() -> None:
     )
 
 
+@contextlib.contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Hydra set up as in the command `rdrop-exp`, for `hydra.compose("train", …)`."""
+    register()
+    version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
+    with hydra.initialize_config_dir(str(packaged("conf")), **version):
+        yield
+
+
 def main() -> NoReturn:
     """Entry point: exit code 0, 2 for what is wrong with the options, 1 for what fails in training."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them
     # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
     version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    register()
     try:
+        if sys.argv[1:2] == ["init"]:
+            print(init(sys.argv[2:]))
+            sys.exit(0)
+        register()
         sys.argv[1:] = hydra_slots.arguments(arrange(sys.argv[1:]))
         hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
     except KeyboardInterrupt:

@@ -75,7 +75,7 @@ def crash_at_save(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
 @pytest.fixture(scope="module")
 def hydra_config() -> Iterator[None]:
     """`hydra.compose("train", overrides)` works in the module, as in the command."""
-    from rdrop_exp.choose.composing import hydra_ready
+    from rdrop_exp.cli import hydra_ready
 
     with hydra_ready():
         yield

@@ -11,7 +11,7 @@ from rdrop_exp.config.compose import options_of
 from tests.conftest import ROOT
 
 README = ROOT / "README.md"
-EXAMPLES = {"triangle_dropout", "NAME_next"}  # files that a user would write
+EXAMPLES = {"triangle_dropout", "strong", "photos", "mine"}  # files that a user would write
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 TABLE = [line for line in README.read_text().splitlines() if line.startswith("| ") and "=" in line]
 OPTIONS = [

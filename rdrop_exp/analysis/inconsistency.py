@@ -27,7 +27,7 @@ from rdrop_exp.data.batch import Batch
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.statistics.paired import t_quantile
-from rdrop_exp.train.losses import kl
+from rdrop_exp.train.divergences import kl
 from rdrop_exp.train.step import seed_noise
 
 BINS = 15

@@ -76,6 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     from rdrop_exp.choose.launching import worker_slots
     from rdrop_exp.choose.plan import Stage
     from rdrop_exp.choose.setting import examine
+    from rdrop_exp.cli import hydra_ready
 
     if args.trials is None and args.budget is None and args.gpu_hours is None:
         raise OptionError("give a budget: --trials 150, --budget 4h or --gpu-hours 20")
@@ -86,7 +87,7 @@ def _run(args: argparse.Namespace) -> int:
     other = [word for word in args.overrides if word.startswith("hydra/launcher=")]
     if other and args.budget:
         raise OptionError(f"{other[0]}: use --trials or --gpu-hours; --budget is for this machine's workers")
-    with composing.hydra_ready():
+    with hydra_ready():
         overrides, launcher = composing.parse([word for word in args.overrides if word not in other])
         given = examine(overrides, [*other, *launcher], args.config_dir)
         workers = len(worker_slots(launcher)) if args.budget else 1 if seconds else 0

@@ -1,11 +1,8 @@
 """The user's overrides: parsed as rdrop-exp does, and composed to options."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp.config.compose import packaged
 from rdrop_exp.config.identity import canonical
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
@@ -13,19 +10,6 @@ from rdrop_exp.config.schema import OptionError
 Overrides = dict[str, Any]
 RESERVED = ("regularizer", "seed", "name", "sweep", "hydra.sweeper", "analysis", "repeat")
 """Options that the choice sets itself."""
-
-
-@contextlib.contextmanager
-def hydra_ready() -> Iterator[None]:
-    """Set up Hydra as the command `rdrop-exp` does; `composed` needs it."""
-    import hydra
-
-    from rdrop_exp import cli
-
-    cli.register()
-    version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    with hydra.initialize_config_dir(str(packaged("conf")), **version):
-        yield
 
 
 def composed(overrides: Overrides, config_dir: Path | None = None) -> Options:

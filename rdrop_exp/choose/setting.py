@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rdrop_exp.choose.composing import Overrides, composed
 from rdrop_exp.choose.scale import Scale, scale_of_task
@@ -63,7 +63,8 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
 
     `OptionError` where there is nothing to choose: no noise site, or one class.
     """
-    from rdrop_exp.noise.sites import PRESETS, noise_sites
+    from rdrop_exp.noise.install import find_sites
+    from rdrop_exp.noise.sites import PRESETS
 
     if config_dir and not config_dir.is_dir():
         raise OptionError(f"--config-dir: folder not found: {config_dir}")
@@ -73,8 +74,7 @@ def examine(overrides: Overrides, launcher: list[str], config_dir: Path | None =
     model, classes, sizes, per_epoch, units = look(o)
     if task.classifies and classes < 2:
         raise OptionError(f"dataset={o.dataset.label or o.dataset.name} has one class: there is nothing to learn")
-    of_model: Any = getattr(model, "noise_sites", lambda: noise_sites(model))  # texts' models know their own
-    sites = {site.name for site in of_model()}
+    sites = {site.name for site in find_sites(model, o.model.sites)}
     if not sites:
         raise OptionError(f"{o.model.name} has no layer where noise could act: choose another model")
     return GivenSetting(

@@ -16,7 +16,7 @@ FLAGS = VALUED | {
     "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion",
     "-sc",
 }  # fmt: skip
-OPEN = ("model.args", "peer.args", "optimizer.args")
+OPEN = ("model.args", "peer.args", "optimizer.args", "model.sites", "peer.sites")
 """Dictionaries that take any key."""
 PLAIN = re.compile(r"[\w/\-\\+.$%*@?|: ]*", re.ASCII)
 """Values that Hydra's grammar takes without quotes."""

@@ -3,6 +3,7 @@
 from pathlib import PurePath
 from typing import Any
 
+from rdrop_exp.config import plugins
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError, from_plain, nearest, shown
@@ -11,6 +12,7 @@ from rdrop_exp.config.schema import OptionError, from_plain, nearest, shown
 def from_dict(values: dict[str, Any]) -> Options:
     """Checked options from nested plain values; `OptionError` in one sentence for anything that does not fit."""
     options: Options = from_plain(Options, values)
+    plugins.load(options.plugins)
     check(options)
     return options
 

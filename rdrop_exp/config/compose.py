@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from rdrop_exp.config.checks import from_dict
@@ -15,6 +17,20 @@ def packaged(name: str) -> Path:
     """Folder `name` (conf, sweeps): inside the installed package, or at the top of a checkout."""
     inside = Path(__file__).parents[1] / name
     return inside if inside.is_dir() else Path(__file__).parents[2] / name
+
+
+def own(name: str) -> Path | None:
+    """The user's own folder of that name (conf, sweeps) below the current one, where it is not the package's."""
+    folder = Path.cwd() / name
+    return folder if folder.is_dir() and not folder.samefile(packaged(name)) else None
+
+
+class OwnConfigs(SearchPathPlugin):
+    """Lets Hydra look for groups and their choices in `conf/` below the current folder before the package's."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if folder := own("conf"):
+            search_path.prepend("own", f"file://{folder}")
 
 
 def options_of(cfg: DictConfig) -> Options:
@@ -50,8 +66,27 @@ def chosen(group: str) -> str:
 
 
 def shipped(group: str, choice: str) -> bool:
-    """Whether the choice is one of this package's own."""
-    return (packaged("conf") / group / f"{choice}.yaml").is_file()
+    """Whether the choice is one of this package's."""
+    return bool(sources := files_of(group, choice)) and sources[0] == packaged("conf") / group / f"{choice}.yaml"
+
+
+def files_of(group: str, choice: str) -> list[Path]:
+    """The files of a choice, the one that counts first: the user's own, the package's."""
+    folders = [folder for folder in (own("conf"), packaged("conf")) if folder]
+    return [path for folder in folders if (path := folder / group / f"{choice}.yaml").is_file()]
+
+
+def replaced() -> list[str]:
+    """A sentence for each choice that Hydra made whose file of the user's own replaces the package's."""
+    from hydra.core.hydra_config import HydraConfig
+
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    names = [(str(group), str(choice)) for group, choice in choices.items() if not str(group).startswith("hydra/")]
+    return [
+        f"{group}={choice} is your own conf/{group}/{choice}.yaml, not the package's"
+        for group, choice in names
+        if len(files_of(group, choice)) > 1
+    ]
 
 
 def overrides_of_task() -> tuple[list[str], bool]:

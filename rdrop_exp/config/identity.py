@@ -9,6 +9,7 @@ from typing import Any
 
 from rdrop_exp.config.names import descriptive_name, trial_name
 from rdrop_exp.config.options import Options, Regularizer, Schedule
+from rdrop_exp.config.registry import DATA_SETS, TASKS
 from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
 
 USERS_FILES = ("image_folder", "image_csv")
@@ -62,7 +63,7 @@ def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
         for group in groups:
             part = part[group]
         del part[last]
-    users = o.dataset.name in USERS_FILES + USERS_TEXTS
+    users = any(o.dataset.name in names for names in (USERS_FILES, USERS_TEXTS, DATA_SETS, TASKS))
     if not users:  # where a published data set is stored changes nothing
         del values["dataset"]["root"]
     identity, data_identity = _hash(values), ""
@@ -121,7 +122,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if peered:
         clear("regularizer", "second_dropout")  # each network makes one pass
     else:
-        clear("peer", "args", "pretrained", "checkpoint")
+        clear("peer", "args", "sites", "pretrained", "checkpoint")
     noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
     if not noisy:
         if r.when not in ("always", "never") and "regularizer.when" not in reset:

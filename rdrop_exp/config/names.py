@@ -19,7 +19,7 @@ def trial_name(o: Options) -> str:
         words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
     if r.alpha:
         words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
-    name = "-".join([*words, f"s{o.seed}"]).replace("/", "_")
+    name = "-".join([*words, f"s{o.seed}"]).replace("/", "_").replace(":", "_")
     return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
 
 

@@ -16,9 +16,12 @@ class Model:
     label: Annotated[str, RUNTIME] = ""
     """Short name for folders and tables; empty: the timm name is used."""
     name: str = "vit_tiny_patch16_224"
-    """Any timm classification model; for text, a transformers model: a type such as bert, a hub name or a folder."""
+    """Any timm classification model, `torchvision:NAME`, or `module:function` of your own; for text, a transformers
+    model: a type such as bert, a hub name or a folder."""
     args: dict[str, Any] = field(default_factory=dict)
-    """Extra constructor arguments, passed to timm unchanged."""
+    """Extra constructor arguments, passed on unchanged."""
+    sites: Annotated[dict[str, Any], ADDED] = field(default_factory=dict)
+    """Where noise acts instead of the places recognised: site → patterns of module names, as {mlp: [blocks.*.fc2]}."""
     pretrained: bool = False
     """Load timm's pretrained weights for this name, from the Hugging Face hub or its local cache."""
     checkpoint: str = ""
@@ -46,7 +49,7 @@ class Regularizer:
     sites: str = "default"
     """Where dropout acts: default, timm, rdrop, dru, or a + b of embed, attention, projection, mlp, head, residual."""
     when: str = "always"
-    """Schedule of the drop rate: never, always, early, late, increasing, decreasing, curriculum or annealed."""
+    """Drop rate over time: never, always, early, late, increasing, decreasing, curriculum, annealed, or a plugin's."""
     cutoff_epoch: Annotated[float | None, Range(0)] = None
     """early: the epoch at which noise ends; late: the epoch at which it starts. May be fractional."""
     cutoff_share: Annotated[float | None, Range(0, 1)] = None
@@ -64,7 +67,7 @@ class Regularizer:
     stop_gradient: bool = False
     """Treat the other passes as fixed targets: no gradient of the consistency loss flows through them."""
     divergence: str = "kl"
-    """Consistency loss: kl (symmetric, of softmaxes), mse, bernoulli (symmetric KL of sigmoids), or one of your own."""
+    """Consistency loss: kl (symmetric, of softmaxes), mse, bernoulli (symmetric KL of sigmoids), or a plugin's."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -161,6 +164,8 @@ class Options:
     """Experiment name: the folder under `output_dir` that its trials share."""
     output_dir: Annotated[str, RUNTIME] = "outputs"
     """Folder that experiments are written to."""
+    plugins: Annotated[list[str], RUNTIME] = field(default_factory=list)
+    """Modules that add schedules, divergences or data sets of your own, such as [my_plugin] for ./my_plugin.py."""
     seed: int = 0
     """Seed of weights, data order, augmentation and noise."""
     model: Model = field(default_factory=Model)

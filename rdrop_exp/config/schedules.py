@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 
 from rdrop_exp.config.options import Regularizer, Schedule
+from rdrop_exp.config.registry import Registry
 from rdrop_exp.config.schema import OptionError
 
 
@@ -45,16 +46,19 @@ def annealed(r: Regularizer, t: int, cutoff: int, total: int) -> float:
     return math.exp(-r.gamma * t)
 
 
-RATE_SCHEDULES: dict[str, Callable[[Regularizer, int, int, int], float]] = {
-    "never": lambda r, t, cutoff, total: 0.0,
-    "always": lambda r, t, cutoff, total: 1.0,
-    "early": early,
-    "late": late,
-    "increasing": increasing,
-    "decreasing": decreasing,
-    "curriculum": curriculum,
-    "annealed": annealed,
-}
+RATE_SCHEDULES: Registry[Callable[[Regularizer, int, int, int], float]] = Registry(
+    "regularizer.when",
+    {
+        "never": lambda r, t, cutoff, total: 0.0,
+        "always": lambda r, t, cutoff, total: 1.0,
+        "early": early,
+        "late": late,
+        "increasing": increasing,
+        "decreasing": decreasing,
+        "curriculum": curriculum,
+        "annealed": annealed,
+    },
+)
 """Name → (options, step, cutoff step, total steps) → share of the full rate, 0..1."""
 
 
@@ -94,8 +98,14 @@ def check_length(r: Regularizer, steps_per_epoch: int, total: int) -> None:
             f"regularizer.cutoff_epoch={r.cutoff_epoch:g} is step {cutoff} of {total}: set it between"
             f" {1 / steps_per_epoch:.2g} and {total / steps_per_epoch:g} epochs"
         )
-    telling = (0, min(cutoff, total - 1), total - 1)
-    if r.when != "never" and not any(rate_scale(r, t, steps_per_epoch, total) > 0 for t in telling):
+    telling = {*range(0, total, max(1, total // 100)), min(cutoff, total - 1), total - 1}
+    shares = {t: rate_scale(r, t, steps_per_epoch, total) for t in sorted(telling)}
+    if wrong := [t for t, share in shares.items() if not 0 <= share <= 1]:
+        raise OptionError(
+            f"regularizer.when={r.when} gives {shares[wrong[0]]} at step {wrong[0]} of {total}: a share of the rate"
+            " must be between 0 and 1"
+        )
+    if r.when != "never" and not any(shares.values()):
         where = f", whose cutoff is step {cutoff}" if r.when in ("early", "late") else ""
         raise OptionError(
             f"regularizer.when={r.when} never acts in {total} steps{where}: move the cutoff or train longer"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import USERS_FILES
+from rdrop_exp.config.registry import DATA_SETS
 from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.data import registered
 from rdrop_exp.data.check import Checked, check_files
 from rdrop_exp.data.files import READERS, list_files
 from rdrop_exp.data.listing import class_names, joined
@@ -72,6 +74,9 @@ class Preview(NamedTuple):
 
 def load(options: Dataset) -> Source:
     """The data set that the options name, split by the split options; `OptionError` if it is missing or unusable."""
+    if options.name in DATA_SETS:
+        parts, names, fingerprint = registered.read(options)
+        return replace(_source(options, parts, names, None, dict.fromkeys(parts, "given")), fingerprint=fingerprint)
     if options.name not in NAMES:
         raise OptionError(f"dataset.name={options.name} is not a data set{nearest(options.name, NAMES)}")
     if options.name in READERS:

@@ -20,7 +20,7 @@ Row = tuple[int, list[str]]
 def read_table(file: Path, title: str, wanted: Sequence[str]) -> tuple[list[str], list[Row]]:
     """Column names and rows, without surrounding blanks; the delimiter is the one that finds the `wanted` columns.
 
-    `OptionError`, which begins with `title`, for text in another encoding and for rows of another length.
+    `OptionError`, which begins with `title`, for text in another encoding, rows of another length, and no row.
     """
     lines = io.StringIO(read_text(file), newline="")
     skipped = 1 if re.match(r"sep=.\r?\n", lines.getvalue()) else 0  # how Excel names the delimiter
@@ -44,6 +44,8 @@ def read_table(file: Path, title: str, wanted: Sequence[str]) -> tuple[list[str]
             rows.append((line, row))
     except csv.Error as error:
         raise OptionError(f"{title}, line {reader.line_num + skipped}: {error}") from None
+    if not rows:
+        raise OptionError(f"{title} has no line after its header" if columns else f"{title} is empty")
     return columns, rows
 
 

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import USERS_FILES
+from rdrop_exp.config.registry import DATA_SETS
+from rdrop_exp.data import registered
 from rdrop_exp.data.files import list_files
 from rdrop_exp.data.listing import Listing
 
@@ -21,6 +23,8 @@ def fingerprint(options: Dataset, listing: Listing | None = None) -> str:
     quick: set, name, label, group and size of each file, and below 200,000 files their modification times.
     content: the bytes instead of size and time, all of which are read.
     """
+    if options.name in DATA_SETS:
+        return registered.read(options).fingerprint
     if options.name not in USERS_FILES:
         return options.name
     listing = listing or list_files(options)

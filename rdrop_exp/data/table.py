@@ -4,61 +4,37 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.data.delimited import Row, plain, read_table
-from rdrop_exp.data.listing import COMMON_WORDS, Item, Listing, counted, dataset_root, place, set_name
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data.columns import OwnTable, own_table, table_file
+from rdrop_exp.data.listing import Item, Listing, counted
 from rdrop_exp.data.pixels import extensions
-
-
-class Columns(NamedTuple):
-    """Positions of the columns; None: the table has no such column."""
-
-    image: int
-    label: int
-    group: int | None
-    split: int | None
 
 
 def image_csv(options: Dataset) -> Listing:
     """The rows of `dataset.csv`; without a column of sets all of them are for training, to be split."""
-    file = dataset_root(options) / options.csv
-    if not file.is_file():
-        raise OptionError(f"dataset.csv={options.csv}: file not found in {place(options)}")
-    wanted = (options.image_column, options.label_column)
-    columns, rows = read_table(file, f"dataset.csv={options.csv}", wanted)
-    positions = _columns(options, columns, rows)
-    entries = _entries(options, file.parent, positions, rows)
-    items, repeated = _merge(options, entries)
-    if "train" not in items:
-        raise OptionError(f"dataset.csv={options.csv} has no row for training: {file}")
-    split = positions.split
-    unassigned = sum(not row[split] for _, row in rows) if split is not None else 0
+    file = table_file(options)
+    table = own_table(options, file, f"dataset.csv={options.csv}", "image_column", "group_column")
+    items, repeated = _merge(options, _entries(options, file.parent, table))
     notes = [f"{counted(repeated, 'repeated row')} merged"] if repeated else []
-    notes += [f"{counted(unassigned, 'row')} without a {options.split_column} used for training"] if unassigned else []
-    return Listing(items, dict.fromkeys(items, f"column {columns[split]}") if split is not None else {}, notes)
+    return Listing(items, dict.fromkeys(items, table.origin) if table.origin else {}, notes + table.notes)
 
 
-def _entries(options: Dataset, folder: Path, columns: Columns, rows: list[Row]) -> Iterator[tuple[int, str, Item]]:
+def _entries(options: Dataset, folder: Path, table: OwnTable) -> Iterator[tuple[int, str, Item]]:
     """Line number, set and image of each row."""
     locate = _Locator(folder)
-    for line, row in rows:
+    for line, name, row in table.rows:
         where = f"dataset.csv={options.csv}, line {line}"
-        for position, option in ((columns.image, "image_column"), (columns.label, "label_column")):
+        for position, option in ((table.item, "image_column"), (table.label, "label_column")):
             if not row[position]:
                 raise OptionError(f"{where}: no value in column {getattr(options, option)}")
-        part = row[columns.split] if columns.split is not None else ""
-        name = set_name(part or "train")
-        if name is None:
-            raise OptionError(f"{where}: {part} is not a split{nearest(part.lower(), COMMON_WORDS)}")
         try:
-            path = locate(row[columns.image])
+            path = locate(row[table.item])
         except FileNotFoundError as error:
             raise OptionError(f"{where}: {error}") from None
-        group = row[columns.group] if columns.group is not None else ""
-        yield line, name, Item(path, row[columns.image], row[columns.label], group)
+        group = row[table.other] if table.other is not None else ""
+        yield line, name, Item(path, row[table.item], row[table.label], group)
 
 
 def _merge(options: Dataset, entries: Iterable[tuple[int, str, Item]]) -> tuple[dict[str, list[Item]], int]:
@@ -84,42 +60,6 @@ def _merge(options: Dataset, entries: Iterable[tuple[int, str, Item]]) -> tuple[
             raise OptionError(f"{where}: {column} is in split {name}, but in {part} in line {first}")
         items.setdefault(name, []).append(item)
     return items, repeated
-
-
-def _columns(options: Dataset, columns: list[str], rows: list[Row]) -> Columns:
-    image, label, group, split = (
-        position(options, option, columns)
-        for option in ("image_column", "label_column", "group_column", "split_column")
-    )
-    assert image is not None
-    assert label is not None
-    if split is None:
-        refuse_other_splits(options, columns, rows, {image, label, group})
-    return Columns(image, label, group, split)
-
-
-def refuse_other_splits(options: Dataset, columns: list[str], rows: list[Row], used: set[int | None]) -> None:
-    """`OptionError` where another column than those used holds names of sets."""
-    for i, column in enumerate(columns):
-        values = {row[i] for _, row in rows} if i not in used else set()
-        if len(values) > 1 and all(map(set_name, values)):
-            raise OptionError(
-                f"dataset.csv={options.csv}: column {column} looks like a split; set dataset.split_column={column}"
-            )
-
-
-def position(options: Dataset, option: str, columns: list[str]) -> int | None:
-    """The column that an option names, whatever its case and blanks; None for an optional one that is not there."""
-    name = getattr(options, option)
-    if not name and option in ("group_column", "split_column", "second_column"):
-        return None
-    matches = [i for i, column in enumerate(columns) if column == name]
-    matches = matches or [i for i, column in enumerate(columns) if plain(column) == plain(name)]
-    if len(matches) > 1:
-        raise OptionError(f"dataset.{option}={name}: {len(matches)} columns of {options.csv} have this name")
-    if not matches and (option, name) != ("split_column", "split"):
-        raise OptionError(f"dataset.{option}={name}: no such column in {options.csv}{nearest(name, columns)}")
-    return matches[0] if matches else None
 
 
 class _Locator:

@@ -1,4 +1,4 @@
-"""Build a timm model that fits the data, with the regularizer's noise installed."""
+"""Build an image model that fits the data, with the regularizer's noise installed."""
 
 import warnings
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rdrop_exp.config.options import Model, Options
 from rdrop_exp.config.schema import OptionError, first_line, nearest
-from rdrop_exp.models import onednn_linear
+from rdrop_exp.models import onednn_linear, other_models
 from rdrop_exp.models.weights import (
     check_loaded,
     hub_is_reachable,
@@ -48,7 +48,7 @@ def build_network(
         if not part.name:
             continue
         network = create_network(part, group, classes=classes, channels=channels, image_size=image_size)
-        noises.append(install_noise(network, options.regularizer))
+        noises.append(install_noise(network, options.regularizer, part.sites))
         networks.append(network.to(device))
         if options.fast_linear and device.type == "cpu" and not options.compile and onednn_linear.is_faster():
             onednn_linear.use_onednn(networks[-1])
@@ -79,10 +79,12 @@ def skip_dropped_samples(network: nn.Module, options: Options, images: Tensor) -
 
 
 def create_network(part: Model, group: str, *, classes: int, channels: int, image_size: int | None = None) -> nn.Module:
-    """One timm network by its options, with its weights loaded; `OptionError` names what timm does not take.
+    """One network by its options, with its weights loaded; `OptionError` names what timm does not take.
 
     Without a size, a network that has a fixed one keeps it.
     """
+    if ":" in part.name:
+        return other_models.create(part, group, classes=classes, channels=channels, image_size=image_size)
     if not timm.is_model(part.name):
         base = part.name.split(".")[0]
         raise OptionError(f"{group}.name={part.name} is not a timm model{nearest(base, timm.list_models())}")

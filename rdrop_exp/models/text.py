@@ -69,7 +69,7 @@ def build_text_network(options: Options, spec: TextSpec, device: torch.device) -
     network = TextModel(create(options, spec), spec.kind)
     if options.model.checkpoint:
         load_checkpoint(network, options)
-    noise = install_noise(network, options.regularizer)
+    noise = install_noise(network, options.regularizer, options.model.sites)
     network.to(device)
     if options.fast_linear and device.type == "cpu" and not options.compile and onednn_linear.is_faster():
         onednn_linear.use_onednn(network)
@@ -81,8 +81,19 @@ def build_text_network(options: Options, spec: TextSpec, device: torch.device) -
     return network, noise
 
 
+def noise_in_transformers(model: Any) -> None:
+    """Prepare a bare transformers model for noise: its sites, and an attention that drops; others stay as they are."""
+    if not type(model).__module__.startswith("transformers."):
+        return
+    text_attention.register()
+    if getattr(model, "_supports_sdpa", False):
+        model.set_attn_implementation(text_attention.NAME)
+
+
 def refuse_peer(options: Options) -> None:
-    """`OptionError` where two networks are asked for."""
+    """`OptionError` where two networks are asked for, or a function that makes image models."""
+    if ":" in options.model.name:
+        raise OptionError(f"model.name={options.model.name} builds image models: choose a transformers model for text")
     if options.peer.name:
         raise OptionError(f"peer.name={options.peer.name}: mutual learning is for images; leave the peer out")
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rdrop_exp.config.options import Model
 from rdrop_exp.config.schema import OptionError, first_line
+from rdrop_exp.noise.install import classifiers
 
 HUB = ("huggingface.co", 443)
 SHOWN = 3
@@ -76,8 +77,7 @@ def recorded_loads() -> Iterator[list[Any]]:
 
 def check_loaded(part: Model, group: str, model: nn.Module, missing: list[str]) -> None:
     """`OptionError` where the file lacks weights of the model other than those of its classifier."""
-    classifier = model.get_classifier()  # type: ignore[operator]
-    heads = [classifier] if isinstance(classifier, nn.Module) else list(classifier)
+    heads = classifiers(model)
     head = {n for n, p in model.named_parameters() if any(p is q for h in heads for q in h.parameters())}
     lost = [name for name in missing if name not in head]
     if lost:

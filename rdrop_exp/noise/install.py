@@ -1,11 +1,13 @@
 """Installing noise in a model, in place of its own, whatever rates the model was built with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from rdrop_exp.config.options import Regularizer
+from rdrop_exp.noise import plain_sites, text_sites
 from rdrop_exp.noise.layers import Dropout, DropPath, NoiseLayer
 from rdrop_exp.noise.shared_prefix import SharedPrefix
 from rdrop_exp.noise.sites import NoiseSite, choose_sites, disable_builtin_dropout, has_weights, noise_sites
@@ -41,10 +43,31 @@ class InstalledNoise:
         return {name: rate_scale * max(rates) for name, rates in full.items() if rates}
 
 
-def install_noise(model: nn.Module, r: Regularizer) -> InstalledNoise:
+def find_sites(model: nn.Module, patterns: Mapping[str, Any] | None = None) -> list[NoiseSite]:
+    """Places for noise: those that match the patterns if there are any, else those of the model's library."""
+    if patterns:
+        return plain_sites.matched_sites(model, patterns)
+    if hasattr(model, "noise_sites"):
+        return list(model.noise_sites())  # type: ignore[operator]
+    if type(model).__module__.startswith("transformers."):
+        return list(text_sites.noise_sites(model))
+    timm = any(type(module).__module__.startswith("timm.") for module in model.modules())
+    return list(noise_sites(model) if timm else plain_sites.noise_sites(model))
+
+
+def classifiers(model: nn.Module) -> list[nn.Module]:
+    """The layers that give the logits."""
+    if not hasattr(model, "get_classifier"):
+        return plain_sites.last_layer(model)
+    classifier = model.get_classifier()  # type: ignore[operator]
+    return [classifier] if isinstance(classifier, nn.Module) else list(classifier)
+
+
+def install_noise(model: nn.Module, r: Regularizer, patterns: Mapping[str, Any] | None = None) -> InstalledNoise:
     """Put the options' noise into a model, in place of its own; `OptionError` names a site it does not have."""
-    sites: list[NoiseSite] = list(model.noise_sites() if hasattr(model, "noise_sites") else noise_sites(model))  # type: ignore[operator]
-    names = {site.name for site in sites} | ({"head"} if hasattr(model, "get_classifier") else set())
+    sites = find_sites(model, patterns)
+    head = hasattr(model, "get_classifier") or (not patterns and plain_sites.last_layer(model))
+    names = {site.name for site in sites} | ({"head"} if head else set())
     chosen = choose_sites(r, names, getattr(model, "title", type(model).__name__))
     disable_builtin_dropout(model)
     rates = (r.dropout,) if r.second_dropout is None else (r.dropout, *[r.second_dropout] * (r.passes - 1))
@@ -58,8 +81,7 @@ def install_noise(model: nn.Module, r: Regularizer) -> InstalledNoise:
                 site.parent.register_forward_pre_hook(dropout.unfuse)
                 attentions.append(site.parent)
     if "head" in chosen and not any(site.name == "head" for site in sites):
-        classifier = model.get_classifier()  # type: ignore[operator]
-        for i, module in enumerate([classifier] if isinstance(classifier, nn.Module) else classifier):
+        for i, module in enumerate(classifiers(model)):
             layers.append(dropout := Dropout(*rates))
             model.add_module(f"noise_head{i}", dropout)
             module.register_forward_pre_hook(dropout.before)

@@ -26,6 +26,7 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "rank": row.rank,
         "group": row.label,
         "setting": comparison.setting.label,
+        "metric": comparison.metric.name,
         "regularizer": row.group.regularizer,
         "baseline": row is comparison.baseline,
         "seeds": len(row.val.values),

@@ -5,6 +5,7 @@ trial.json       who the trial is: identity, group, name, experiment, options, c
 metrics.jsonl    a row of metrics at each log point
 checkpoint.pt    the state while it trains, the tested weights afterwards (`train.checkpoint`)
 items.npz        whether each validation and test item was correct (`runs.items`)
+generated.jsonl  source, reference and generated text of each test item, where the task generates texts (`runs.items`)
 log.txt          what it said
 result.json      trial.json with the outcome; written last
 """
@@ -23,7 +24,7 @@ from hydra_slots.protocol import atomic_file, finished, last_row, read_result, w
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.schema import OptionError, shown
-from rdrop_exp.runs.items import read_items, write_items
+from rdrop_exp.runs.items import GENERATED, read_items, write_generated, write_items
 
 __all__ = [
     "atomic_file",
@@ -40,12 +41,15 @@ __all__ = [
     "read_yaml",
     "sample_rows",
     "trial_folder",
+    "write_generated",
     "write_items",
     "write_result",
     "write_start",
 ]
 
-FILES = ("config.yaml", "trial.json", "metrics.jsonl", "checkpoint.pt", "items.npz", "log.txt", "result.json")
+FILES = (
+    "config.yaml", "trial.json", "metrics.jsonl", "checkpoint.pt", "items.npz", GENERATED, "log.txt", "result.json",
+)  # fmt: skip
 """What a trial writes into its folder, beside its lock."""
 MOST_NESTED = 64
 """Levels of lists and dictionaries that a readable file may have."""

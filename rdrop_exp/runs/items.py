@@ -1,9 +1,13 @@
-"""items.npz: how a trial did on each validation and test item. Its import needs neither torch nor numpy."""
+"""items.npz: how a trial did on each validation and test item; generated.jsonl: the texts that it generated.
+
+Importing this needs neither torch nor numpy.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +16,7 @@ from hydra_slots.protocol import atomic_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NAME = "items.npz"
+NAME, GENERATED = "items.npz", "generated.jsonl"
 SETS = ("val", "test")
 COUNT = "_count"
 """Ends the name of a set's number of items, which packed bits do not tell."""
@@ -47,6 +51,13 @@ def read_items(folder: str | Path) -> dict[str, NDArray[Any]]:
     except Exception:  # whatever numpy and zipfile raise on a file that anyone may have written
         return {}
     return found if all(values.ndim == 1 and values.dtype in (bool, np.float32) for values in found.values()) else {}
+
+
+def write_generated(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write a line of JSON for each row, in UTF-8; no file where nothing was generated."""
+    if rows:
+        with atomic_file(folder / GENERATED) as file:
+            file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def _unpacked(values: NDArray[Any], count: NDArray[Any] | None) -> NDArray[Any]:

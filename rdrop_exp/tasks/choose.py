@@ -1,6 +1,7 @@
 """Which task the options pose."""
 
 from rdrop_exp.config.options import Options
+from rdrop_exp.config.registry import DATA_SETS, TASKS
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.data.datasets import NAMES
 from rdrop_exp.tasks import classification, images
@@ -10,7 +11,10 @@ from rdrop_exp.text.readers import READERS
 
 def task_of(options: Options) -> Task:
     """The task of the data set; `OptionError` for a name that is none."""
-    name, names = options.dataset.name, (*NAMES, *READERS)
+    name, names = options.dataset.name, (*NAMES, *READERS, *DATA_SETS, *TASKS)
+    if name in TASKS:
+        posed: Task = TASKS[name](options)
+        return posed
     if name not in names:
         raise OptionError(f"dataset.name={name} is not a data set{nearest(name, names)}")
     kind = kind_of(options.dataset)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.options import Model, Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.tasks.task import Meter, Task
 
@@ -68,14 +68,20 @@ def _check_model(o: Options) -> None:
             _refuse_text_model(o, part.name)
             bare = dataclasses.replace(part, pretrained=False, checkpoint="")
             with torch.device("meta"):
-                install_noise(create_network(bare, group, classes=10, channels=3), o.regularizer)
+                network = create_network(bare, group, classes=10, channels=3, image_size=_likely_size(o, part))
+                install_noise(network, o.regularizer, part.sites)
+
+
+def _likely_size(o: Options, part: Model) -> int | None:
+    """Side of the images for a model that cannot do without, before the data are read."""
+    return (o.dataset.image_size or 224) if ":" in part.name else None
 
 
 def _refuse_text_model(o: Options, name: str) -> None:
     """`OptionError` for a type of transformers that reads tokens; it is asked only where timm has no such model."""
     import timm
 
-    if timm.is_model(name) or find_spec("transformers") is None:
+    if ":" in name or timm.is_model(name) or find_spec("transformers") is None:
         return
     from transformers.models.auto import modeling_auto
 

@@ -6,10 +6,14 @@ from torch import Tensor, nn
 
 from rdrop_exp.data.batch import Batch, items
 from rdrop_exp.tasks.losses import cross_entropy
+from rdrop_exp.tasks.task import Meter
 from rdrop_exp.text.tokens import TokenData
 
+SETS = {"val": "validation", "test": "test"}
+"""Prefix of metrics → set."""
 
-class AccuracyMeter:
+
+class AccuracyMeter(Meter):
     """Mean loss and accuracy of classes; with two networks the second's beside the first's."""
 
     def __init__(self, prefix: str, networks: int = 1) -> None:
@@ -71,7 +75,10 @@ def in_set_order(values: Tensor, data: TokenData, prefix: str) -> Tensor:
 
     With `dataset.limit`, the items that were evaluated.
     """
-    name = {"val": "validation", "test": "test"}[prefix]
-    evaluated = np.concatenate(data.evaluation_batches(name))
-    place = {item: i for i, item in enumerate(data.sets[name].tolist())}
-    return values[np.argsort([place[item] for item in evaluated.tolist()])]
+    place = {item: i for i, item in enumerate(data.sets[SETS[prefix]].tolist())}
+    return values[np.argsort([place[item] for item in evaluated(data, prefix).tolist()])]
+
+
+def evaluated(data: TokenData, prefix: str) -> Tensor:
+    """(items,) positions in the data set, in the order of the evaluation batches."""
+    return torch.from_numpy(np.concatenate(data.evaluation_batches(SETS[prefix])))

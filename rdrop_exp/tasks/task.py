@@ -36,6 +36,10 @@ class Meter(Protocol):
         """(items,) on the CPU, in the set's own order: how the network does on each; bool (correct) or float32."""
         ...
 
+    def generated(self) -> list[dict[str, str]]:
+        """Source, reference and generated text of each item, in the set's own order; empty: this generates none."""
+        return []
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:

@@ -12,10 +12,11 @@ from rdrop_exp.data.batch import Batch
 from rdrop_exp.tasks import metrics
 from rdrop_exp.tasks.losses import TASK_LOSSES
 from rdrop_exp.tasks.meters import in_set_order
+from rdrop_exp.tasks.task import Meter
 from rdrop_exp.text.tokens import TokenData
 
 
-class TextMeter:
+class TextMeter(Meter):
     """Keeps outputs, targets and losses of all items."""
 
     loss = "cross_entropy"

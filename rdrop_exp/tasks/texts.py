@@ -78,7 +78,7 @@ def check_model(o: Options) -> None:
     bare = dataclasses.replace(o, model=dataclasses.replace(o.model, pretrained=False, checkpoint=""))
     with torch.device("meta"):
         spec = TextSpec(kind, 2, cast(Any, tokenizer), o.dataset.max_length)
-        install_noise(TextModel(create(bare, spec), kind), o.regularizer)
+        install_noise(TextModel(create(bare, spec), kind), o.regularizer, o.model.sites)
 
 
 def build(o: Options, spec: Any, device: torch.device) -> tuple[nn.Module, InstalledNoise]:

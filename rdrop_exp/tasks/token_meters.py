@@ -12,11 +12,12 @@ from rdrop_exp.data.batch import Batch
 from rdrop_exp.models.generation import generate
 from rdrop_exp.tasks import metrics
 from rdrop_exp.tasks.losses import cross_entropy
-from rdrop_exp.tasks.meters import in_set_order
+from rdrop_exp.tasks.meters import evaluated, in_set_order
+from rdrop_exp.tasks.task import Meter
 from rdrop_exp.text.tokens import TokenData
 
 
-class TokenMeter:
+class TokenMeter(Meter):
     """Mean loss of all tokens and its perplexity; an item has the mean loss of its tokens."""
 
     def __init__(self, data: TokenData, prefix: str) -> None:
@@ -49,22 +50,20 @@ class GenerationMeter(TokenMeter):
     def __init__(self, data: TokenData, prefix: str, options: Generate, score: Literal["bleu", "rouge"]) -> None:
         super().__init__(data, prefix)
         self.options, self.score = options, score
-        self.generated: list[Tensor] = []
+        self.tokens: list[Tensor] = []
 
     def add(self, network: nn.Module, outputs: Tensor, batch: Batch) -> None:
         """As of `TokenMeter`, but the search waits for the device at every token."""
         super().add(network, outputs, batch)
-        self.generated.append(generate(network, batch.inputs, self.options, self.data.spec.tokenizer))
+        self.tokens.append(generate(network, batch.inputs, self.options, self.data.spec.tokenizer))
 
     @cached_property
     def texts(self) -> tuple[list[str], list[str]]:
         """Generated texts and references, in the set's own order."""
-        rows = [row for tokens in self.generated for row in tokens.tolist()]
+        rows = [row for tokens in self.tokens for row in tokens.tolist()]
         hypotheses = self.data.spec.tokenizer.decode(rows)
-        name = {"val": "validation", "test": "test"}[self.prefix]
-        items = np.concatenate(self.data.evaluation_batches(name)).tolist()
-        order = in_set_order(torch.arange(len(items)), self.data, self.prefix).tolist()
-        return [hypotheses[i] for i in order], [self.data.texts.second[items[i]] for i in order]
+        order = in_set_order(torch.arange(len(rows)), self.data, self.prefix).tolist()
+        return [hypotheses[i] for i in order], [self.data.texts.second[i] for i in self._positions()]
 
     @cached_property
     def rouge(self) -> dict[str, np.ndarray]:
@@ -78,3 +77,12 @@ class GenerationMeter(TokenMeter):
     def items(self) -> Tensor:
         values = metrics.sentence_bleu(*self.texts) if self.score == "bleu" else self.rouge["rougeL"]
         return torch.from_numpy(values)
+
+    def generated(self) -> list[dict[str, str]]:
+        sources = [self.data.texts.first[i] for i in self._positions()]
+        rows = zip(sources, *self.texts, strict=True)
+        return [{"source": source, "reference": right, "generated": text} for source, text, right in rows]
+
+    def _positions(self) -> list[int]:
+        """Of the items in the data set, in the set's own order."""
+        return in_set_order(evaluated(self.data, self.prefix), self.data, self.prefix).tolist()

@@ -124,8 +124,6 @@ def _summaries(path: Path, options: Dataset) -> Part:
     part, sides = Part(str(path)), ("source", "target")
     if ".csv" in path.suffixes:
         names, rows = read_table(path, str(path), [options.source, options.target])
-        if not rows:
-            raise OptionError(f"{path} is empty" if not names else f"{path} has no line after its header")
         places = [column(path, names, getattr(options, side), f"dataset.{side}") for side in sides]
         for line, row in rows:
             part.add(line, *(checked_text(path, line, row[i]) for i in places))

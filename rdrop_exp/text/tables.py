@@ -6,52 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.schema import OptionError, nearest
-from rdrop_exp.data.delimited import read_table
-from rdrop_exp.data.listing import COMMON_WORDS, counted, dataset_root, place, set_name
+from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data.columns import own_table, table_file
 from rdrop_exp.text.files import Files, checked_number, checked_text
 from rdrop_exp.text.texts import Part, Texts, assemble
 
 
 def text_csv_files(options: Dataset) -> Files:
-    path = dataset_root(options) / options.csv
-    if not path.exists():
-        raise OptionError(f"dataset.csv={options.csv}: file not found in {place(options)}")
-    return {"train": (path,)}
+    return {"train": (table_file(options),)}
 
 
 def read_text_csv(options: Dataset, files: Files) -> Texts:
     """The rows of `dataset.csv`; without a column of sets all of them are for training, to be split."""
-    from rdrop_exp.data.table import position, refuse_other_splits
-
     (path,) = files["train"]
-    wanted = [c for c in (options.text_column, options.second_column, options.label_column) if c]
-    columns, rows = read_table(path, str(path), wanted)
-    if not rows:
-        raise OptionError(f"{path} is empty" if not columns else f"{path} has no line after its header")
-    first, second, label, split = (
-        position(options, option, columns)
-        for option in ("text_column", "second_column", "label_column", "split_column")
-    )
-    assert first is not None
-    assert label is not None
-    if split is None:
-        refuse_other_splits(options, columns, rows, {first, second, label})
-    parts, unassigned = {name: Part(str(path)) for name in ("train", "validation", "test")}, 0
-    for line, row in rows:
-        name = set_name(row[split] or "train") if split is not None else "train"
-        if name is None:
-            word = row[split or 0]
-            raise OptionError(f"{path}, line {line}: {word} is not a split{nearest(word.lower(), COMMON_WORDS)}")
-        unassigned += split is not None and not row[split]
-        part = parts[name]
-        texts = [checked_text(path, line, row[i]) for i in (first, second) if i is not None]
-        part.add(line, *texts)
-        part.labels.append(_label(options, path, line, row[label]))
-    if not parts["train"].first:
-        raise OptionError(f"dataset.csv={options.csv} has no row for training: {path}")
-    notes = [f"{counted(unassigned, 'row')} without a {options.split_column} used for training"] if unassigned else []
-    return assemble(options, options.label_kind, {k: p for k, p in parts.items() if p.first}, notes=notes)
+    table = own_table(options, path, str(path), "text_column", "second_column")
+    parts = {name: Part(str(path)) for name in ("train", "validation", "test")}
+    for line, name, row in table.rows:
+        texts = [checked_text(path, line, row[i]) for i in (table.item, table.other) if i is not None]
+        parts[name].add(line, *texts)
+        parts[name].labels.append(_label(options, path, line, row[table.label]))
+    return assemble(options, options.label_kind, {k: p for k, p in parts.items() if p.first}, notes=table.notes)
 
 
 def _label(options: Dataset, path: Path, line: int, label: str) -> Any:

@@ -58,10 +58,11 @@ def train(
     log: Callable[[Row], int],
     checkpoint_hook: CheckpointHook,
     analyse: Callable[[int], Row] | None = None,
-) -> tuple[Progress, dict[str, Tensor]]:
+) -> tuple[Progress, dict[str, Tensor], list[dict[str, str]]]:
     """Train from the saved checkpoint, or the start, to the end; then test the chosen weights, which stay in `network`.
 
-    Returns also their values on each "val" and "test" item; "val" is missing after a checkpoint of earlier versions.
+    Returns also their values on each "val" and "test" item ("val" is missing after a checkpoint of earlier versions),
+    and what they generate on test, as `Meter.generated`.
 
     `log` writes a row of metrics and returns the size of its file. `checkpoint_hook(progress, state_dict)` is called
     after each step and may save what `state_dict()` returns; it stops training by raising.
@@ -120,10 +121,11 @@ def train(
         whole = replace(o, validate="metric")
         metrics, state.items = evaluate(network, data.validation(), cast, task.meter(whole, data, "val"))
         p.metrics |= metrics
-    metrics, tested = evaluate(network, data.test(), cast, task.meter(o, data, "test"))
+    meter = task.meter(o, data, "test")
+    metrics, tested = evaluate(network, data.test(), cast, meter)
     p.metrics |= metrics
     p.seconds = earlier + since_start.seconds()
-    return p, ({} if state.items is None else {"val": state.items.cpu()}) | {"test": tested}
+    return p, ({} if state.items is None else {"val": state.items.cpu()}) | {"test": tested}, meter.generated()
 
 
 def position(step: int, per_epoch: int, total: int) -> Row:

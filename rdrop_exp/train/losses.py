@@ -16,43 +16,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.tasks.losses import TASK_LOSSES
+from rdrop_exp.train.divergences import DIVERGENCES
 from rdrop_exp.train.token_losses import TokenLosses, kl_gradient
-
-
-def _target(x: Tensor, fixed: bool) -> Tensor:
-    return x.detach() if fixed else x
-
-
-def kl(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
-    """Symmetric KL of two softmaxes, 1/2 sum (p - q)(log p - log q): (items, classes) twice → (items,)."""
-    log_p, log_q = a.log_softmax(-1), b.log_softmax(-1)
-    return 0.5 * (_target(log_p.exp() - log_q.exp(), fixed) * (log_p - log_q)).sum(-1)
-
-
-def mse(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
-    """Squared difference, mean over values: R-Drop's form for regression."""
-    return (_target(a - b, fixed) * (a - b)).mean(-1)
-
-
-def bernoulli(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
-    """Symmetric KL of independent sigmoids, mean over labels: 1/2 (p - q)(logit p - logit q)."""
-    return 0.5 * (_target(a.sigmoid() - b.sigmoid(), fixed) * (a - b)).mean(-1)
-
-
-DIVERGENCES: dict[str, Callable[[Tensor, Tensor, bool], Tensor]] = {"kl": kl, "mse": mse, "bernoulli": bernoulli}
-"""Name → symmetric divergence of two passes; a new one is one function and one entry.
-
-The third argument fixes the targets: each pass moves towards the other as it is, 1/2 [KL(sg p || q) + KL(sg q || p)].
-The value is the same; of the gradient, what would move a target towards its prediction is left out.
-"""
-
-
-def check_divergence(name: str) -> None:
-    """`OptionError` for a divergence that there is not."""
-    if name not in DIVERGENCES:
-        raise OptionError(f"regularizer.divergence={name} is not a choice{nearest(name, DIVERGENCES)}")
 
 
 class Loss(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_slots import PlannedTrial
-from rdrop_exp.config.compose import options_of
+from rdrop_exp.config.compose import options_of, replaced
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
@@ -16,6 +16,7 @@ from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.questions import planning as questions
 from rdrop_exp.runs.folder import place_trial
 from rdrop_exp.train import refusals
+from rdrop_exp.train.divergences import check_divergence
 
 if TYPE_CHECKING:
     from rdrop_exp.data.datasets import Preview
@@ -27,6 +28,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
 
     options = options_of(cfg)
     data = look_at(options.dataset)
+    check_divergence(options.regularizer.divergence)
     refusals.ask(options)
     spec, folder, changed = place_trial(trial_spec(options, data.fingerprint))
     o, r = spec.options, spec.options.regularizer
@@ -40,7 +42,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         work=passes * length,
         method=o.regularizer.name,
         data="" if o.dataset.name == "digits" else data.summary,
-        notes=[*([changed] if changed else []), *(f"{name} has no effect" for name in spec.unused)],
+        notes=[*([changed] if changed else []), *replaced(), *(f"{name} has no effect" for name in spec.unused)],
         metric=f"val/{task_of(o).selection(o)[0]}",
         options=asdict(o),
     )

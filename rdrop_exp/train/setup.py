@@ -15,7 +15,7 @@ from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.tasks.choose import task_of
 from rdrop_exp.tasks.task import Task
-from rdrop_exp.train.losses import check_divergence
+from rdrop_exp.train.divergences import check_divergence
 from rdrop_exp.train.optim import make_optimizer
 
 

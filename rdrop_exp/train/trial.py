@@ -26,6 +26,7 @@ from rdrop_exp.runs.folder import (
     make_folder,
     place_trial,
     read_result,
+    write_generated,
     write_items,
     write_result,
     write_start,
@@ -108,7 +109,7 @@ def _train(
     saved: dict[str, Any] | None,
     make_analysis: MakeAnalysis | None,
 ) -> Result:
-    """Train and test. What is left last: items, weights, then result.json, and only then is W&B waited for."""
+    """Train and test. What is left last: items, texts, weights, then result.json, and only then is W&B waited for."""
     o, progress = spec.options, Progress(**saved["state"]) if saved else Progress()
     with Tracker(spec, folder, progress.rows) as tracker, signals() as received:
         parameters = f"{sum(p.numel() for p in setup.network.parameters()):,} parameters"
@@ -123,7 +124,7 @@ def _train(
         try:
             analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
             hook = checkpoint_hook(spec, folder, setup.total_steps, received, tracker)
-            progress, items = train(setup, saved, tracker.row, hook, analyse)
+            progress, items, generated = train(setup, saved, tracker.row, hook, analyse)
         except Exception as error:
             tracker.message(traceback.format_exc(), quiet=True)
             write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
@@ -131,6 +132,7 @@ def _train(
             raise
         result = outcome(setup, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
         write_items(folder, {name: values.numpy() for name, values in items.items()})
+        write_generated(folder, generated)
         weights = {"model": setup.network.state_dict()} if o.keep_weights else {}
         checkpoint.finish(folder, weights | {"identity": spec.identity, "result": result})
         write_result(folder, about | result)

@@ -17,7 +17,7 @@ from rdrop_exp.data.load import load_data
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.noise.layers import Dropout
 from rdrop_exp.train import trial
-from rdrop_exp.train.losses import kl
+from rdrop_exp.train.divergences import kl
 from rdrop_exp.train.setup import initial_network
 from tests.analysis.helpers import CAST, CPU
 from tests.conftest import SMALL, VIT, merged

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from rdrop_exp.choose import cli, launching
-from rdrop_exp.choose.composing import composed, hydra_ready, parse
+from rdrop_exp.choose.composing import composed, parse
 from rdrop_exp.choose.launching import TrialCost
 from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Setting
 from rdrop_exp.choose.setting import examine, standard_noise, without_rates
 from rdrop_exp.choose.trials import Trials, label, overrides_of
+from rdrop_exp.cli import hydra_ready
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.runs.folder import describe, trial_folder
 
@@ -59,7 +60,7 @@ def test_user_errors_are_one_sentence(
 
 
 def test_a_model_without_noise_sites(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("rdrop_exp.noise.sites.noise_sites", lambda model: iter(()))
+    monkeypatch.setattr("rdrop_exp.noise.install.find_sites", lambda *_: [])
     monkeypatch.setattr("rdrop_exp.choose.session.run_sweep", pytest.fail)
     assert cli.main(["model=vit_micro_8", "--trials", "60"]) == 2
     error = capsys.readouterr().err

@@ -217,7 +217,7 @@ def test_tables_that_cannot_be_used(tmp_path: Path, change: dict[str, str], mess
         (b"image,label,split\n0.png,a,train\n0.png,b\n", "line 3: 2 values for 3 columns"),
         (b"Image,IMAGE,label\n0.png,1,a", r"dataset\.image_column=image: 2 columns"),
         (b'image,label\n"0.png,a\n', "line 2: unexpected end of data"),
-        (b"", r"dataset\.image_column=image: no such column"),
+        (b"", r"labels\.csv is empty"),
     ],
 )
 def test_texts_that_cannot_be_used(tmp_path: Path, text: bytes, message: str) -> None:

@@ -201,6 +201,7 @@ WALKS: dict[str, Walk] = {
     "analysis.passes": Walk((0, 3), ANALYSIS),
     "analysis.dropout": Walk((0.5,), ANALYSIS),
     "precision": Walk(("bf16", "fp16")),
+    "plugins": Walk(exempt="modules of the user's: tests/test_own.py"),
     "compile": Walk(exempt="compiling takes a minute: tests/train/test_loop.py and tests/test_gpu.py"),
     "compile_mode": Walk(exempt="it acts with compile only: tests/test_gpu.py"),
     "share_passes": Walk((), RDROP, silent="it saves time only", rounding=True),

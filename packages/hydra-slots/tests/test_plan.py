@@ -314,3 +314,11 @@ def test_a_hook_that_cannot_be_imported_says_so():
     for path in ("json:nothing", "no_such_module:f", "json"):
         with pytest.raises(ValueError, match=f"a.b={path} cannot be imported"):
             load_hook(path, "a.b")
+
+
+def test_an_applications_own_subdir_is_honoured_and_its_trials_always_run(tmp_path):
+    config = CONFIG.replace("{dir: out}", "{dir: out, subdir: 'x_${x}'}")
+    app = App(tmp_path, 'with open(folder / "ran", "a") as file:\n    file.write("x")', config)
+    for _ in range(2):
+        assert app.run("x=1,2").code == 0
+    assert {path.parent.name: path.read_text() for path in tmp_path.glob("out/*/ran")} == {"x_1": "xx", "x_2": "xx"}

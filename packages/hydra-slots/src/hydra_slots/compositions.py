@@ -5,6 +5,7 @@ copies in memory, by Hydra's own function, so that hundreds of trials are planne
 """
 
 import copy
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -119,6 +120,15 @@ def hydra_config(cfg: DictConfig) -> Iterator[None]:
         yield
     finally:
         HydraConfig.instance().cfg = before
+
+
+def hydra_folder(loader: Any, master: DictConfig, overrides: list[str], index: int) -> str:
+    """Where Hydra itself would put a job, by `hydra.sweep.dir` and `subdir`."""
+    config = loader.load_sweep_config(master, overrides)
+    with open_dict(config):
+        config.hydra.job.id, config.hydra.job.num = str(index), index
+    with hydra_config(config):
+        return os.path.abspath(os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
 
 
 def refusal(label: str, error: BaseException) -> SweepError:

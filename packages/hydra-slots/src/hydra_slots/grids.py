@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra_slots.errors import SweepError
 from hydra_slots.overrides import Combination, Factor, Reader, plain_key, value_of
-from hydra_slots.sweep_file import PARTS, QUESTION, TEXTS, check, read_file
+from hydra_slots.sweep_file import PARTS, QUESTION, TEXTS, Folders, check, files, read_file
 
 Grid = list[Factor]
 
@@ -22,9 +22,10 @@ class Sweep:
     grids: list[Grid] = field(default_factory=lambda: [[]])
 
 
-def read_sweep(reader: Reader, folder: str, name: str, scale: str | None = None) -> Sweep:
+def read_sweep(reader: Reader, folder: Folders, name: str, scale: str | None = None) -> Sweep:
     """The sweep of that name at a scale; `SweepError` where there is none, or one that cannot be read."""
-    content, where = read_file(folder, name, scale), f"{folder}/{name}.yaml"
+    content = read_file(folder, name, scale)
+    where = str(files(folder)[name])
     entries = content.get("grids") or [{}]
     for entry in entries:
         check(entry, PARTS, f"a grid of {where}")

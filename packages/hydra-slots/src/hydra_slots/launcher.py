@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from hydra_slots.devices import Slot, allocate
 from hydra_slots.hooks import load_hook
@@ -80,15 +80,11 @@ class SlotsLauncher(Launcher):
 
     def foreign_job(self, overrides: list[str], index: int) -> "Job":
         """A job of another sweeper, in the folder that Hydra would give it."""
-        from hydra_slots.compositions import hydra_config
+        from hydra_slots.compositions import hydra_folder
         from hydra_slots.sweep_plan import Job, PlannedTrial
 
         assert self.hydra_context is not None
         assert self.config is not None
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        with open_dict(config):
-            config.hydra.job.id, config.hydra.job.num = str(index), index
-        with hydra_config(config):
-            folder = os.path.abspath(os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
+        folder = hydra_folder(self.hydra_context.config_loader, self.config, overrides, index)
         label = " ".join(o for o in overrides if not o.startswith("hydra."))
         return Job(index, overrides, label, PlannedTrial("", folder, label or f"job {index}"), protocol=False)

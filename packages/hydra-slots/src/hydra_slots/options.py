@@ -50,7 +50,13 @@ def text(default: str | None) -> Any:
     return option(default, "a text", lambda value: isinstance(value, str))
 
 
-KEYS = {"valid": "a list of keys", "fits": lambda v: isinstance(v, list) and all(isinstance(key, str) for key in v)}
+def are_texts(value: Any) -> bool:
+    """Whether this is a text or a list of texts."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+
+
+KEYS = {"valid": "a list of keys", "fits": lambda value: isinstance(value, list) and are_texts(value)}
+FOLDERS = {"valid": "a folder or a list of folders", "fits": lambda value: bool(value) and are_texts(value)}
 MAPPING = {"valid": "a mapping such as {key: value}", "fits": lambda value: isinstance(value, dict)}
 
 
@@ -100,8 +106,8 @@ class UnionConf:
     """Named sweep to run; null: the command line alone."""
     scale: str | None = text(None)
     """Scale of the named sweep, of those that its file has; null: the first."""
-    folder: str = text("sweeps")
-    """Folder of the named sweeps."""
+    folder: Any = field(default="sweeps", metadata=FOLDERS)
+    """Folder of the named sweeps, or several: of a name in two of them, the first counts."""
     describe: str | None = text(None)
     """module:function from a configuration to a PlannedTrial; null: the configuration identifies a trial."""
     applies: str | None = text(None)

@@ -20,19 +20,19 @@ def register(launcher: dict[str, Any] | None = None, sweeper: dict[str, Any] | N
         offer_sweeps(options.UnionConf(**(sweeper or {})).folder, os.environ.get("COMP_LINE", ""))
 
 
-def offer_sweeps(folder: str, line: str) -> None:
+def offer_sweeps(folders: Any, line: str) -> None:
     """Let Hydra's tab completion know the values of `sweep=`, and of `scale=` beside it on the line that it completes:
     it completes the choices of groups.
     """
     from hydra.core.config_store import ConfigStore
 
     from hydra_slots.errors import SweepError
-    from hydra_slots.sweep_file import names, scales
+    from hydra_slots.sweep_file import files, scales
 
-    offered = {"sweep": names(folder), "scale": list[str]()}
+    offered = {"sweep": list(files(folders)), "scale": list[str]()}
     if chosen := re.search(r"\bsweep=([\w./-]+)\s", line):
         with contextlib.suppress(SweepError):
-            offered["scale"] = list(scales(folder, chosen[1]))
+            offered["scale"] = list(scales(folders, chosen[1]))
     for group, choices in offered.items():
         for choice in choices:
             ConfigStore.instance().store(group=group, name=choice, node={})

@@ -68,21 +68,34 @@ VALID: dict[str, tuple[str, Callable[[Any], bool]]] = {
 """What the values of keys may be, in words and as a check; null is as good as a missing key."""
 
 
-def names(folder: str) -> list[str]:
-    """The named sweeps of a folder, those of its sub-folders as `folder/name`."""
-    paths = [path for pattern in ("*.yaml", "*/*.yaml") for path in Path(folder).glob(pattern) if path.is_file()]
-    found = (path.relative_to(folder).with_suffix("").as_posix() for path in paths)
-    return sorted(name for name in found if not name.startswith(f"{NOT_OURS}/"))
+Folders = str | list[str]
+"""One folder of named sweeps, or several: of a name in two of them, the first counts."""
 
 
-def listing(folder: str) -> str:
-    """The named sweeps of a folder, a line each: name and title."""
-    titles = {name: load(Path(folder) / f"{name}.yaml").get("title", "") for name in names(folder)}
+def files(folders: Folders) -> dict[str, Path]:
+    """The named sweeps by name, folder by folder; those of a sub-folder are called `folder/name`."""
+    found: dict[str, Path] = {}
+    for folder in [folders] if isinstance(folders, str) else folders:
+        paths = [path for pattern in ("*.yaml", "*/*.yaml") for path in Path(folder).glob(pattern) if path.is_file()]
+        for name, path in sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths):
+            if not name.startswith(f"{NOT_OURS}/"):
+                found.setdefault(name, path)
+    return found
+
+
+def listing(folders: Folders) -> str:
+    """The named sweeps, a line each: name and title."""
+    titles = {name: load(path).get("title", "") for name, path in files(folders).items()}
     width = max(map(len, titles), default=0)
-    return "\n".join(f"{name:{width}}  {title}".rstrip() for name, title in titles.items()) or f"no sweeps in {folder}"
+    lines = [f"{name:{width}}  {title}".rstrip() for name, title in titles.items()]
+    return "\n".join(lines) or f"no sweeps in {in_words(folders)}"
 
 
-def read_file(folder: str, name: str, scale: str | None = None) -> dict[str, Any]:
+def in_words(folders: Folders) -> str:
+    return folders if isinstance(folders, str) else " or ".join(folders)
+
+
+def read_file(folder: Folders, name: str, scale: str | None = None) -> dict[str, Any]:
     """The keys of a named sweep at a scale (None: its first), which becomes a key of its own where the file has any.
 
     `SweepError` where there is no such sweep or scale, or a key or its value is not valid.
@@ -101,13 +114,15 @@ def read_file(folder: str, name: str, scale: str | None = None) -> dict[str, Any
     return {**content, **values, "overrides": overrides, "scale": chosen}
 
 
-def checked_file(folder: str, name: str) -> dict[str, Any]:
+def checked_file(folder: Folders, name: str) -> dict[str, Any]:
     """All keys of a named sweep, valid; the file's own mapping of scales."""
-    known = names(folder)
+    known = files(folder)
     if name not in known:
         elsewhere = [other for other in known if other.endswith(f"/{name}")]
-        raise SweepError(f"sweep={name} is not a sweep in {folder}{suggestion((elsewhere or [name])[0], known)}")
-    path = Path(folder) / f"{name}.yaml"
+        raise SweepError(
+            f"sweep={name} is not a sweep in {in_words(folder)}{suggestion((elsewhere or [name])[0], known)}"
+        )
+    path = known[name]
     content = load(path)
     check(content, (*KEYS, "scales"), str(path))
     for scale, values in (content.get("scales") or {}).items():
@@ -115,7 +130,7 @@ def checked_file(folder: str, name: str) -> dict[str, Any]:
     return content
 
 
-def scales(folder: str, name: str) -> list[str]:
+def scales(folder: Folders, name: str) -> list[str]:
     """The scales of a named sweep, the default first."""
     return list(checked_file(folder, name).get("scales") or {})
 

@@ -1,6 +1,7 @@
 """The Hydra sweeper `union`: reads the sweep, plans it, and hands every trial in one batch to whichever launcher."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -13,7 +14,7 @@ from hydra_slots.hooks import load_hook
 from hydra_slots.options import UnionConf, checked
 
 if TYPE_CHECKING:
-    from hydra_slots.sweep_plan import PlannedTrial, SweepPlan
+    from hydra_slots.sweep_plan import Job, PlannedTrial, SweepPlan
 
 
 class UnionSweeper(Sweeper):
@@ -22,6 +23,9 @@ class UnionSweeper(Sweeper):
     def __init__(self, **options: Any) -> None:
         self.given = options  # checked in `setup`: Hydra wraps what a constructor raises
         self.options = UnionConf()
+        self.own_folders = False
+        """Whether the application names its trials' folders by `hydra.sweep.subdir`; they say nothing of identity, and
+        so its trials always run."""
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
         self.hydra_context: HydraContext | None = None
@@ -33,7 +37,9 @@ class UnionSweeper(Sweeper):
 
         self.hydra_context, self.config = hydra_context, config
         self.options = checked(UnionConf, self.given)
-        task = task_function if self.options.describe else Once(task_function)
+        subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index, call-overload]
+        self.own_folders = not self.options.describe and subdir != "${hydra.job.num}"
+        task = task_function if self.options.describe or self.own_folders else Once(task_function)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task, config=config
         )
@@ -80,6 +86,8 @@ class UnionSweeper(Sweeper):
         chosen = {key for factor in factors for key in factor.keys}
         optional = {key for grid in sweep.grids for f in grid for key in f.keys if key.partition(".")[0] in chosen}
         plan = planner.plan(combinations(combine(sweep, factors)), title, optional - chosen)
+        if self.own_folders:
+            plan.jobs[:] = [self.in_own_folder(job) for job in plan.jobs]
         accumulate_key = getattr(getattr(self.launcher, "options", None), "accumulate_key", None)
         known = planner.compositions.option_names() | chosen
         check_keys({"hydra.launcher.accumulate_key": [accumulate_key], "hydra.sweeper.ignore": o.ignore}, known)
@@ -87,6 +95,15 @@ class UnionSweeper(Sweeper):
         plan.notes += self.check_plan(texts, [job.trial for job in plan.jobs])
         plan.notes += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
         return plan, {"sweep": sweep.name, "arguments": list(arguments), **sweep.texts} if sweep.name else {}
+
+    def in_own_folder(self, job: "Job") -> "Job":
+        from hydra_slots.compositions import hydra_folder
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        overrides = [text for text in job.overrides if not text.startswith(("hydra.sweep.dir=", "hydra.sweep.subdir="))]
+        folder = hydra_folder(self.hydra_context.config_loader, self.config, overrides, job.index)
+        return replace(job, overrides=overrides, trial=replace(job.trial, folder=folder), protocol=False)
 
     def read(self, reader: Any, arguments: list[str]) -> tuple[Any, list[Any]]:
         """The named sweep, empty if there is none, and the factors of the command line, with the sweep's name."""

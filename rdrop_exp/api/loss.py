@@ -1,0 +1,50 @@
+"""The batch loss for a training loop of one's own."""
+
+from torch import Tensor
+
+from rdrop_exp.config.schema import OptionError, nearest
+from rdrop_exp.tasks.losses import TASK_LOSSES
+from rdrop_exp.train.losses import DIVERGENCES, loss
+
+
+def rdrop_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    alpha: float,
+    passes: int | None = None,
+    divergence: str = "kl",
+    label_smoothing: float = 0.0,
+    mask: Tensor | None = None,
+    task: str = "cross_entropy",
+    stop_gradient: bool = False,
+) -> Tensor:
+    """Mean task loss of all passes + alpha * mean divergence between them, a scalar.
+
+    `logits` (passes * batch, ..., classes), pass by pass, and `targets` (batch, ...): the number of passes is the ratio
+    of their rows unless given. `mask` (batch, ...) selects the items that count; without one, tokens of target -100 do
+    not. `task`: cross_entropy, or squared_error or binary_cross_entropy with divergence mse or bernoulli.
+
+    >>> import torch, rdrop_exp
+    >>> logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])  # two passes of one item
+    >>> targets = torch.tensor([0])
+    >>> round(rdrop_exp.rdrop_loss(logits, targets, alpha=0.0).item(), 4)
+    0.41
+    >>> round(rdrop_exp.rdrop_loss(logits, targets, alpha=1.0).item(), 4)  # + 1/2 (KL(p || q) + KL(q || p))
+    0.7908
+    """
+    for name, value, choices in (("divergence", divergence, DIVERGENCES), ("task", task, TASK_LOSSES)):
+        if value not in choices:
+            raise OptionError(f"{name}={value} is not a choice{nearest(value, choices)}")
+    if not alpha >= 0:
+        raise OptionError(f"alpha={alpha:g} must be at least 0")
+    rows, items = len(logits), len(targets)
+    passes = passes or max(1, rows // max(items, 1))
+    if rows != passes * items:
+        raise OptionError(f"{rows} rows of logits are not {passes} passes of {items} targets: repeat the inputs only")
+    if mask is None and targets.ndim > 1 and not targets.is_floating_point():
+        mask = targets != -100
+    return loss(
+        logits, targets, passes=passes, alpha=alpha, mask=mask, task=task, label_smoothing=label_smoothing,
+        divergence=divergence, stop_gradient=stop_gradient,
+    ).total  # fmt: skip

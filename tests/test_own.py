@@ -1,0 +1,52 @@
+"""Configs, sweeps and plugins of one's own, from outside a checkout."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+
+def test_the_starter_runs_as_written(command: Command, tmp_path: Path) -> None:
+    assert command("init", ".").returncode == 0
+    done = command("experiment=mine", "schedule.epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "mine-resnet_micro_8-mine-p0.1" in done.stdout
+    done = command("sweep=mine", "schedule.epochs=1", "seed=0")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("outputs/mine/*/result.json"))) == 3
+    tests = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True)
+    assert tests.returncode == 0, tests.stdout
+    again = command("init", ".")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+
+
+def test_own_files_come_before_the_package(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "conf/regularizer").mkdir(parents=True)
+    (tmp_path / "conf/regularizer/rdrop.yaml").write_text("dropout: 0.3\nalpha: 2\n")
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps/own.yaml").write_text("title: Own\ngrids: [{overrides: {regularizer: rdrop}}]\n")
+    done = command("sweep=own", "hydra.launcher.dry_run=true")
+    assert "rdrop-p0.3-a2" in done.stdout, done.stderr
+    assert "your own conf/regularizer/rdrop.yaml" in done.stdout
+    assert command("sweep=").stdout.splitlines()[0].split() == ["own", "Own"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nowhere_at_all", "needs the module nowhere_at_all"),
+        ("1 / 0", "ZeroDivisionError: division by zero (line 1)"),
+        (
+            "from rdrop_exp.config.schedules import RATE_SCHEDULES\nRATE_SCHEDULES['early'] = lambda *_: 1.0",
+            "regularizer.when=early is taken",
+        ),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded(command: Command, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    done = command("plugins=[bad]")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert words in done.stderr
