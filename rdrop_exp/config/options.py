@@ -138,6 +138,8 @@ class Logger:
     """W&B entity; empty: the account's default."""
     tags: list[str] = field(default_factory=list)
     """W&B tags."""
+    also: list[Literal["tensorboard", "mlflow"]] = field(default_factory=list)
+    """Further loggers: TensorBoard (files in the trial's folder), MLflow (where MLFLOW_TRACKING_URI says)."""
     every: Positive = 50
     """Optimizer steps between rows of metrics.jsonl; the end of an epoch always writes one."""
     progress: bool = True
@@ -212,5 +214,7 @@ class Options:
     """Stop once the mean training loss over a logging interval falls below this value; 0: never."""
     checkpoint_seconds: Annotated[float, Range(0), RUNTIME] = 60.0
     """Seconds between checkpoints."""
+    same_code: Annotated[bool, RUNTIME] = False
+    """Train trials of other code again, in folders beside theirs; false: they count as finished."""
     keep_weights: Annotated[bool, RUNTIME] = True
     """Keep the tested weights in checkpoint.pt, for `model.checkpoint=` and analysis."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from rdrop_exp.report.comparison import Comparison, Report, Row
 from rdrop_exp.report.trial import Key, Status
+from rdrop_exp.runs import code
 from rdrop_exp.statistics.sequential import interval_at
 
 
@@ -42,6 +43,9 @@ def caveats(comparison: Comparison) -> list[str]:
 def overall(report: Report, copies: int) -> list[str]:
     """What limits all comparisons of a report."""
     notes = [f"{copies} copies of trials in other folders were ignored."] if copies else []
+    finished = [trial for trial in report.trials if trial.status == Status.FINISHED]
+    if others := [other for trial in finished if (other := code.differs(trial.code))]:
+        notes.append(f"{code.sentence(others, len(finished))} (--same-code leaves them out).")
     differences = [row.difference for c in report.comparisons for row in c.rows if row.difference]
     if any(d.planned is None and d.interval for d in differences):
         notes.append("The planned number of seeds is unknown: intervals assume that it was fixed in advance.")

@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV with one line per group instead of writing a page")
     form.add_argument("--json", action="store_true", help="print JSON instead of writing a page")
+    form.add_argument(
+        "--parquet",
+        type=Path,
+        metavar="PATH",
+        help="write Parquet with one row per group instead of a page (needs pyarrow)",
+    )
     form.add_argument("--markdown", action="store_true", help="print Markdown instead of writing a page")
     form.add_argument(
         "--claims",
@@ -85,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="train the best group and the baseline on N fresh seeds (default: as many as --power needs), and report"
         " those alone; options after -- go to rdrop-exp, such as -- hydra.launcher.per_gpu=2",
     )
+    add("--same-code", action="store_true", help="leave out trials that were made by other, or unknown, code")
     add("--port", type=int, default=8317, help="port for --watch (default: 8317)")
     add("--wandb", action="store_true", help="log table and page to the W&B group of the sweep")
     add("--workspace", action="store_true", help="save a W&B workspace (needs wandb-workspaces and a key)")
@@ -112,26 +119,46 @@ def _run(given: argparse.Namespace) -> None:
 
         def read() -> "Report":
             return make_report(
-                given.folders, given.baseline, given.metric, known, smallest=given.smallest, power=given.power
+                given.folders,
+                given.baseline,
+                given.metric,
+                known,
+                smallest=given.smallest,
+                power=given.power,
+                same_code=given.same_code,
             )
 
         serve(read, given.port)
         return
-    report = make_report(given.folders, given.baseline, given.metric, smallest=given.smallest, power=given.power)
+    report = make_report(
+        given.folders,
+        given.baseline,
+        given.metric,
+        smallest=given.smallest,
+        power=given.power,
+        same_code=given.same_code,
+    )
     if given.confirm is not None:
         from rdrop_exp.report.confirm import confirm
 
         given.folders = [confirm(report, None if given.confirm is True else given.confirm, given.passed)]
         if "hydra.launcher.dry_run=true" in given.passed:
             return
-        report = make_report(given.folders, "", given.metric, smallest=given.smallest, power=given.power)
+        report = make_report(
+            given.folders, "", given.metric, smallest=given.smallest, power=given.power, same_code=given.same_code
+        )
     printed = as_text(report, given)
-    if printed:
+    if given.parquet:
+        from rdrop_exp.report.export import write_parquet
+
+        write_parquet(report, given.parquet)
+        print(f"Parquet: {given.parquet}")
+    elif printed:
         print(printed.rstrip("\n"))
     else:
         table.print_report(report, table.terminal(), given.top)
     where = sys.stderr if printed else sys.stdout
-    page = given.page or (None if printed or given.no_page else given.folders[0] / "report.html")
+    page = given.page or (None if printed or given.parquet or given.no_page else given.folders[0] / "report.html")
     if page or given.wandb or given.figures:
         from rdrop_exp.report.page import build_page
 

@@ -31,6 +31,7 @@ def make_report(
     *,
     smallest: float | None = None,
     power: float = POWER,
+    same_code: bool = False,
 ) -> Report:
     """Read the folders and compare their trials; `OptionError` in one sentence for a name that does not exist.
 
@@ -40,7 +41,7 @@ def make_report(
         raise OptionError(f"--smallest={smallest:g} must be above 0")
     if not 0 < power < 1:
         raise OptionError(f"--power={power:g} must be between 0 and 1, such as 0.95")
-    trials, copies = collect(folders, known)
+    trials, copies = collect(folders, known, same_code)
     wanted = choose_metric(trials, metric) if metric else None
     by_setting = settings(trials)
     sweeps = read_sweeps(trial.folder.parent for trial in trials)

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from rdrop_exp.config.schema import OptionError
 from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.comparison import Comparison, Report, Row, Summary
 from rdrop_exp.report.conclusion import conclusions
@@ -73,13 +75,37 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
     return [record(row, comparison) for row in comparison.rows]
 
 
-def as_csv(report: Report) -> str:
-    """One line per group, with a column for each swept option."""
+def lines_of(report: Report) -> list[dict[str, Any]]:
+    """One record per group, with the value of each swept option."""
     swept = sorted({name for comparison in report.comparisons for name in comparison.setting.swept})
-    lines = [
-        record(row, c) | {n: plain(row.group.swept[n]) if n in row.group.swept else None for n in swept}
+    return [
+        record(row, c) | {name: row.group.swept.get(name) for name in swept}
         for c in report.comparisons
         for row in c.rows
+    ]
+
+
+def write_parquet(report: Report, path: Path) -> None:
+    """As CSV, with types; a column of an option whose values differ in type is text."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise OptionError("--parquet needs pyarrow: pip install 'rdrop-exp[parquet]'") from None
+    lines = lines_of(report)
+    columns: dict[str, list[Any]] = {name: [line.get(name) for line in lines] for name in lines[0]} if lines else {}
+    for name, values in columns.items():
+        kinds = {float if type(value) is int else type(value) for value in values if value is not None}
+        if len(kinds) > 1 or kinds & {list, dict}:
+            columns[name] = [None if value is None else plain(value) for value in values]
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+def as_csv(report: Report) -> str:
+    """One line per group, with a column for each swept option."""
+    lines = [
+        line | {name: plain(line[name]) for name in row.group.swept}
+        for line, row in zip(lines_of(report), (row for c in report.comparisons for row in c.rows), strict=True)
     ]
     names = list(dict.fromkeys(name for line in lines for name in line)) or ["group"]
     out = io.StringIO()

@@ -1,5 +1,6 @@
 """Untrusted text made safe to print: one line without control characters."""
 
+import re
 from typing import Any
 
 
@@ -13,3 +14,8 @@ def printable(text: str) -> str:
 def one_line(value: Any) -> str:
     """A message on one line; empty for None."""
     return printable(" ".join(str(value).split())) if value else ""
+
+
+def web_address(value: Any) -> str:
+    """The value if it is a web address, else empty: `javascript:` must not become a link."""
+    return value if isinstance(value, str) and re.fullmatch(r"https?://[!-~]+", value) else ""

@@ -12,8 +12,9 @@ from typing import Any
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.report.text import one_line, printable
+from rdrop_exp.report.text import one_line, printable, web_address
 from rdrop_exp.report.throughput import steady_throughput
+from rdrop_exp.runs.code import recorded
 from rdrop_exp.runs.folder import last_row, load_result, read_start
 
 QUIET_SECONDS = 300.0
@@ -73,6 +74,8 @@ class Trial:
     """Fingerprint of files of one's own; empty for published data sets."""
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    code: dict[str, Any] = field(default_factory=dict)
+    """Which code made it (`runs.code`); empty: unknown."""
     written: float = 0.0
 
     @property
@@ -152,10 +155,11 @@ def _described(path: str, written: float, result: dict[str, Any]) -> Trial:
         unit=unit,
         speed=speed or _number(result.get(f"{unit}_per_second")),
         command=one_line(result.get("command")),
-        wandb=_address(result.get("wandb")),
+        wandb=web_address(result.get("wandb")),
         data=fingerprint_of(result),
         device=one_line(result.get("device")),
         versions={one_line(k): one_line(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
+        code=recorded(result),
         written=written,
     )
     batch = _number(result.get("tokens_per_step") or (options.get("optimizer") or {}).get("batch_size"))
@@ -223,6 +227,7 @@ def _start(trial: Trial) -> None:
     trial.identity = printable(str(about.get("identity") or "")) or trial.identity
     trial.data = fingerprint_of(about)
     trial.group = printable(str(about.get("group") or ""))
+    trial.code = recorded(about)
     trial.metric, trial.higher_is_better = metric_of(about)
 
 
@@ -234,11 +239,6 @@ def _is_locked(folder: str) -> bool | None:
         return is_locked(folder)
     except (ImportError, OSError):  # no locks on this system, or a read-only folder
         return None
-
-
-def _address(value: Any) -> str:
-    """The value if it is a web address, else empty: `javascript:` must not become a link."""
-    return value if isinstance(value, str) and re.fullmatch(r"https?://[!-~]+", value) else ""
 
 
 def _whole(value: Any) -> int:

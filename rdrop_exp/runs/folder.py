@@ -1,7 +1,9 @@
 """A trial's folder: where it is, and every file in it that is read by more than its writer. Needs no torch.
 
 config.yaml      the options, for people
-trial.json       who the trial is: identity, group, name, experiment, options, command, device, versions
+trial.json       who the trial is: identity, group, name, experiment, options, command, device, versions, code
+code.diff        what differed from the git commit; only where something did (`runs.code`)
+environment.txt  the installed packages with their versions
 metrics.jsonl    a row of metrics at each log point
 checkpoint.pt    the state while it trains, the tested weights afterwards (`train.checkpoint`)
 items.npz        whether each validation and test item was correct (`runs.items`)
@@ -24,7 +26,9 @@ from hydra_slots.protocol import atomic_file, finished, last_row, read_result, w
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.schema import OptionError, shown
+from rdrop_exp.runs import code
 from rdrop_exp.runs.items import GENERATED, read_items, write_generated, write_items
+from rdrop_exp.runs.parse import read_json, read_yaml
 
 __all__ = [
     "atomic_file",
@@ -32,6 +36,7 @@ __all__ = [
     "finished",
     "last_row",
     "load_result",
+    "made_by",
     "make_folder",
     "place_trial",
     "read_items",
@@ -39,6 +44,7 @@ __all__ = [
     "read_rows",
     "read_start",
     "read_yaml",
+    "same_code_key",
     "sample_rows",
     "trial_folder",
     "write_generated",
@@ -48,22 +54,44 @@ __all__ = [
 ]
 
 FILES = (
-    "config.yaml", "trial.json", "metrics.jsonl", "checkpoint.pt", "items.npz", GENERATED, "log.txt", "result.json",
+    "config.yaml", "trial.json", "code.diff", "environment.txt", "metrics.jsonl", "checkpoint.pt", "items.npz",
+    GENERATED, "log.txt", "result.json",
 )  # fmt: skip
 """What a trial writes into its folder, beside its lock."""
-MOST_NESTED = 64
-"""Levels of lists and dictionaries that a readable file may have."""
 
 
 def trial_folder(spec: TrialSpec) -> Path:
-    """`<output_dir>/<name>/<readable-name>-<identity>`; a folder of the same identity under another label is reused."""
+    """`<output_dir>/<name>/<readable-name>-<identity>`; a folder of the same identity under another label is reused.
+
+    Of several, that of the current code (`same_code`).
+    """
     experiment = Path(spec.options.output_dir) / spec.options.name
     existing = sorted(experiment.glob(f"*-{spec.identity}"))
+    if len(existing) > 1:
+        existing.sort(key=lambda folder: not code.same(made_by(folder)))
     return existing[0] if existing else experiment / f"{spec.name}-{spec.identity}"
 
 
 def place_trial(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
     """The trial with the identity it goes by, its folder, and a sentence where its data has changed.
+
+    With `same_code`, what other or unknown code has begun stays as it is, and the trial gets a folder beside it.
+    """
+    spec, folder, changed = _place(spec)
+    if spec.options.same_code and folder.exists() and not code.same(made_by(folder)):
+        key = code.key(code.current(spec.options))
+        folder = folder.with_name(f"{spec.name}-code-{key}-{spec.identity}")
+    return spec, folder, changed
+
+
+def same_code_key(folder: Path) -> str:
+    """The key of the code for which `same_code` made the folder; empty for others."""
+    match = re.search("-code-([0-9a-f]{16})-[0-9a-f]+$", folder.name)
+    return match[1] if match else ""
+
+
+def _place(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
+    """As `place_trial`, by whichever code.
 
     The same data under another path is the trial that is there; other data under the same path is a new trial, named by
     its data.
@@ -124,6 +152,15 @@ def write_start(folder: Path, about: dict[str, Any]) -> None:
         yaml.safe_dump(about["options"], file, sort_keys=False)
     with atomic_file(folder / "trial.json") as file:
         json.dump(about, file, indent=1)
+    code.write_beside(folder)
+
+
+def made_by(folder: str | Path) -> code.Code:
+    """What trial.json says of the code that made the trial; empty: unknown."""
+    try:
+        return code.recorded(read_json(os.path.join(folder, "trial.json")))
+    except (OSError, ValueError):
+        return {}
 
 
 def read_start(folder: str | Path) -> dict[str, Any]:
@@ -132,64 +169,14 @@ def read_start(folder: str | Path) -> dict[str, Any]:
     Folders of earlier versions have no trial.json: there it follows from the options in config.yaml.
     """
     try:
-        return _load(os.path.join(folder, "trial.json"))
+        return read_json(os.path.join(folder, "trial.json"))
     except FileNotFoundError:
         return describe(trial_spec(from_dict(read_yaml(Path(folder) / "config.yaml"))))
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:
     """What result.json holds, as `read_result`; ValueError or OSError, with the reason, where it cannot be read."""
-    return _load(os.path.join(folder, "result.json"))
-
-
-def _load(path: str) -> dict[str, Any]:
-    """The JSON object in a file that anyone may have written."""
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    try:
-        value = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    if not isinstance(value, dict):
-        raise ValueError("no JSON object")
-    if text.count("{") + text.count("[") > MOST_NESTED and _depth(value) > MOST_NESTED:
-        raise ValueError("nested too deeply")
-    if max(map(len, text.splitlines())) > 300 and re.search(r"\d{300}", text):
-        raise ValueError("a number of 300 digits or more")
-    if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()  # ValueError for half of a surrogate pair
-    return value
-
-
-def _depth(value: Any) -> int:
-    """Levels of nesting, without recursion."""
-    depth, level = 0, [value]
-    while level := [inner for outer in level if isinstance(outer, dict | list) for inner in _items(outer)]:
-        depth += 1
-    return depth
-
-
-def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file that anyone may have written; ValueError or OSError where there is none."""
-    import yaml
-
-    text, loader, depth = path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader), 0
-    try:
-        # Its events first: aliases may stand for billions of nodes, and deep nesting overflows libyaml's stack.
-        for event in yaml.parse(text, Loader=loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MOST_NESTED or isinstance(event, yaml.AliasEvent):
-                raise ValueError("nested too deeply" if depth > MOST_NESTED else "YAML aliases")
-        values = yaml.load(text, Loader=loader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-    if not isinstance(values, dict):
-        raise ValueError(f"no mapping in {path.name}")
-    return values
+    return read_json(os.path.join(folder, "result.json"))
 
 
 def read_rows(folder: str | Path, most: int | None = None, always: Collection[bytes] = ()) -> list[dict[str, Any]]:

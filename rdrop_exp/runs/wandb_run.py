@@ -40,9 +40,9 @@ def _init(mode: Literal["online", "offline"], folder: Path, **about: Any) -> Any
     return wandb.init(mode=mode, dir=str(folder), reinit="create_new", settings=settings, **about)
 
 
-def run_id(identity: str, experiment: str) -> str:
-    """One W&B run for each trial of each experiment, of the characters that W&B allows."""
-    return f"{plain_name(experiment)[:80]}-{identity}"
+def run_id(identity: str, experiment: str, code: str = "") -> str:
+    """One W&B run for each trial of each experiment, of the characters that W&B allows; `code`: of `same_code`."""
+    return "-".join([plain_name(experiment)[:80], *([code] if code else []), identity])
 
 
 def plain_name(text: str) -> str:

@@ -14,8 +14,9 @@ from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.questions import planning as questions
-from rdrop_exp.runs.folder import place_trial
-from rdrop_exp.train import refusals
+from rdrop_exp.runs import code
+from rdrop_exp.runs.folder import finished, made_by, place_trial
+from rdrop_exp.train import loggers, refusals
 from rdrop_exp.train.divergences import check_divergence
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
 
     options = options_of(cfg)
     data = look_at(options.dataset)
+    loggers.check(options)
     check_divergence(options.regularizer.divergence)
     refusals.ask(options)
     spec, folder, changed = place_trial(trial_spec(options, data.fingerprint))
@@ -61,7 +63,11 @@ def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
     (title, baseline, seeds, smallest, spread, expects, scale), with the overrides of the command line as `arguments`.
     """
     refusals.answers()
-    return questions.check(texts, trials)
+    folders = [trial.folder for trial in trials if finished(trial.folder)]
+    others = [other for folder in folders if (other := code.differs(made_by(folder)))]
+    hint = "; they count as finished (same_code=true trains them again beside the old ones)"
+    lines = [code.sentence(others, len(folders)) + hint] if others else []
+    return lines + questions.check(texts, trials)
 
 
 @functools.cache

@@ -1,32 +1,20 @@
-"""Where a trial reports: metrics.jsonl, log.txt, the terminal, and Weights & Biases.
+"""Where a trial reports: metrics.jsonl, log.txt, the terminal, Weights & Biases and other loggers.
 
-Nothing here can stop or delay a trial: W&B is fed from a thread of its own, with time-outs, and its failure costs a
-warning; so does a terminal that goes away.
+Nothing here can stop or delay a trial: loggers are fed from threads of their own, with time-outs, and their failure
+costs a warning; a terminal may go away.
 """
 
 import json
-import logging
-import math
 import os
-import queue
 import sys
-import threading
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rdrop_exp.config.identity import TrialSpec
-from rdrop_exp.config.schema import first_line
 from rdrop_exp.questions.measure import shown
-from rdrop_exp.runs.folder import read_rows
-from rdrop_exp.runs.wandb_run import run_id, start_run
 from rdrop_exp.tasks.choose import task_of
-
-log = logging.getLogger("rdrop_exp")
-
-CLOSE_SECONDS = 60.0
-"""Longest wait for W&B at the end of a trial."""
+from rdrop_exp.train.background import Background, Further, Wandb
 
 
 class Tracker:
@@ -44,17 +32,19 @@ class Tracker:
         self._selected, self._unit = task.selection(o)[0], task.unit
         self._bar = _Bar(self._selected) if o.logger.progress and sys.stdout.isatty() else None
         self._lines = o.logger.progress
-        self._wandb = None if o.logger.wandb == "disabled" else _Wandb(spec, folder)
+        self._wandb = None if o.logger.wandb == "disabled" else Wandb(spec, folder)
+        self._loggers: list[Background] = [Further(name, spec, folder) for name in o.logger.also]
+        self._loggers += [self._wandb] if self._wandb else []
 
     def row(self, row: dict[str, float]) -> int:
         """Write one row of metrics (`step`: optimizer steps done); the size of metrics.jsonl with it."""
         self._rows.write(json.dumps(row) + "\n")
         self._rows.flush()
-        if self._wandb:
-            self._wandb.log(row)
-            if self._wandb.announcement:  # once it has started, whenever that is
-                self.message(self._wandb.announcement, quiet=self._bar is not None)
-                self._wandb.announcement = ""
+        for logger in self._loggers:
+            logger.log(row)
+        if self._wandb and self._wandb.announcement:  # once it has started, whenever that is
+            self.message(self._wandb.announcement, quiet=self._bar is not None)
+            self._wandb.announcement = ""
         if self._bar:
             self._bar.show(row)
         if f"val/{self._selected}" in row:
@@ -88,9 +78,10 @@ class Tracker:
         return self._wandb.url if self._wandb else ""
 
     def summary(self, result: dict[str, Any]) -> None:
-        """The final metrics, for W&B's table of runs."""
-        if self._wandb:
-            self._wandb.summary(result["metrics"] | {key: result[key] for key in ("best_epoch", "seconds")})
+        """The final metrics, for tables of runs."""
+        values = result["metrics"] | {key: result[key] for key in ("best_epoch", "seconds")}
+        for logger in self._loggers:
+            logger.summary(values)
 
     def __enter__(self) -> Self:
         return self
@@ -100,8 +91,8 @@ class Tracker:
     ) -> None:
         if self._bar:
             self._bar.close()
-        if self._wandb:
-            self._wandb.close(exit_code=0 if kind is None else 1)
+        for logger in self._loggers:
+            logger.close(failed=kind is not None)
         self._rows.close()
         self._log.close()
 
@@ -142,84 +133,6 @@ class _Bar:
 
     def close(self) -> None:
         self._progress.stop()
-
-
-class _Wandb:
-    """A W&B run fed from a thread: nothing waits for it until the end, and then only so long."""
-
-    def __init__(self, spec: TrialSpec, folder: Path) -> None:
-        self._earlier = read_rows(folder)
-        self._queue: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
-        self._exit_code = 0
-        self._abandoned = False
-        self.url = self.announcement = ""
-        self._spec, self._folder = spec, folder
-        self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
-        self._thread.start()
-
-    def log(self, row: dict[str, Any]) -> None:
-        self._queue.put(("log", row))
-
-    def summary(self, values: dict[str, Any]) -> None:
-        self._queue.put(("summary", values))
-
-    def close(self, exit_code: int) -> None:
-        self._exit_code = exit_code
-        self._queue.put(None)
-        self._thread.join(timeout=CLOSE_SECONDS)
-        if self._thread.is_alive():
-            self._abandoned = True
-            log.warning("W&B did not finish in time; the trial's own files are complete")
-
-    def _work(self) -> None:
-        try:
-            run = self._start()
-            while (item := self._queue.get()) is not None:
-                kind, values = item
-                if kind == "summary":
-                    run.log({}, commit=True)  # the last row, which would overwrite these values if it came later
-                    run.summary.update(_finite(values))
-                else:
-                    _log_row(run, values)
-            run.finish(exit_code=self._exit_code)
-        except Exception as error:  # whatever W&B does, the trial goes on
-            if not self._abandoned:
-                log.warning("W&B is not logging this trial: %s", first_line(error))
-
-    def _start(self) -> Any:
-        spec, o = self._spec, self._spec.options
-        assert o.logger.wandb != "disabled"
-        run, why_offline = start_run(
-            o.logger.wandb,
-            self._folder,
-            resume=True,
-            project=o.logger.project,
-            entity=o.logger.entity or None,
-            id=run_id(spec.identity, o.name),
-            name=self._folder.name,
-            group=o.name,
-            job_type=spec.name.removesuffix(f"-s{o.seed}"),
-            tags=[o.dataset.label or o.dataset.name, o.model.label or o.model.name, o.regularizer.name, *o.logger.tags],
-            config=asdict(o) | {"group": spec.group, "identity": spec.identity},
-        )
-        if why_offline.startswith("W&B cannot be reached"):
-            log.warning("%s; logging offline, for `wandb sync`", why_offline)
-        self.url = "" if why_offline else str(run.url)
-        self.announcement = f"W&B: offline ({why_offline})" if why_offline else f"W&B: {self.url}"
-        # Rows of a part that was stopped and that this run lacks: all of them offline, where each part has a run folder
-        # of its own and W&B does not join two; online those that a killed process did not send.
-        for row in self._earlier:
-            if row.get("step", -1) >= run.step:
-                _log_row(run, row)
-        return run
-
-
-def _log_row(run: Any, row: dict[str, Any]) -> None:
-    run.log({name: value for name, value in _finite(row).items() if name != "step"}, step=int(row["step"]))
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
 
 
 def _same_file(stream: Any, file: Any) -> bool:

@@ -20,9 +20,11 @@ from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.questions.measure import shown
+from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import (
     describe,
     finished,
+    made_by,
     make_folder,
     place_trial,
     read_result,
@@ -32,7 +34,7 @@ from rdrop_exp.runs.folder import (
     write_start,
 )
 from rdrop_exp.tasks.choose import task_of
-from rdrop_exp.train import checkpoint
+from rdrop_exp.train import checkpoint, loggers
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.loop import CheckpointHook, train
 from rdrop_exp.train.setup import Setup, set_up
@@ -51,12 +53,14 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
     """
     spec, folder, changed = place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
     if finished(folder):
-        print(f"Already finished: {folder}")
+        other = code.differs(made_by(folder))
+        print(f"Already finished: {folder}{f' (made by other code: {other})' if other else ''}")
         if not spec.options.keep_weights:  # it may have been stopped just before this
             checkpoint.remove_outcome(folder)
         return read_result(folder)
     if spec.options.analysis.every and make_analysis is None:
         raise OptionError(f"analysis.every={spec.options.analysis.every} has no effect without `make_analysis`")
+    loggers.check(spec.options)
     setup = set_up(spec.options)
     make_folder(folder)
     with lock(folder) as acquired:
@@ -72,8 +76,9 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         about["metric"] = {"name": setup.task.metric, "higher_is_better": setup.task.higher_is_better}
         about["metric"] |= {"signature": setup.task.signature()} if setup.task.signature else {}
         about["data"] = {"fingerprint": spec.fingerprint, "summary": setup.data.summary, "counts": setup.data.counts}
-        write_start(folder, about)
         saved = resumable(folder, spec, setup.device)
+        about["code"] = code.resumed(made_by(folder) if saved else {}, spec.options)
+        write_start(folder, about)
         if saved and "result" in saved:  # it was stopped between its last two files
             result: Result = about | saved["result"]
             print(f"Finished before it was stopped; its result is restored: {folder}", flush=True)

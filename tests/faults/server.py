@@ -3,6 +3,7 @@
 Tests use its client alone: `with Server() as server: server.run(folder, options, Fault.KILL, 5)`.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -82,8 +83,10 @@ def run(folder: str, options: dict[str, Any], fault: str | None, at: int) -> Non
     """In a fork: the trial, which ends as the command would once Hydra has composed its options; never returns."""
     from rdrop_exp import cli
     from rdrop_exp.config.checks import from_dict
+    from rdrop_exp.runs import code as provenance
     from rdrop_exp.train import trial
 
+    provenance._git = functools.cache(lambda: ("0" * 40, b"changed"))  # code.diff is written in a clean checkout too
     code: Any = 70
     try:
         os.chdir(folder)

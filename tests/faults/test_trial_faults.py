@@ -126,11 +126,12 @@ def test_a_fault_at_some_operations_loses_nothing(server: Server, tmp_path: Path
 def test_the_operations_are_those_that_matter(server: Server, tmp_path: Path) -> None:
     """The harness would pass if it noticed nothing: each file is opened, written, synced and renamed in its order."""
     operations = undisturbed(server, tmp_path, OPTIONS).operations
-    names = ("config.yaml", "trial.json", "checkpoint.pt", "items.npz", "result.json")
+    names = ("config.yaml", "trial.json", "code.diff", "environment.txt", "checkpoint.pt", "items.npz", "result.json")
     renames = [operation for operation in operations if operation.startswith("replace")]
     resave = ["replace checkpoint.previous.pt", "replace checkpoint.pt"]
     saves = ["replace checkpoint.pt", *resave * 3, "replace items.npz", *resave]
-    assert renames == ["replace config.yaml", "replace trial.json", *saves, "replace result.json"]
+    start = [f"replace {name}" for name in names[:4]]
+    assert renames == [*start, *saves, "replace result.json"]
     for name in names:
         steps = [f"{verb} {name}.partial" for verb in ("open", "write", "fsync")] + [f"replace {name}"]
         places = [operations.index(step) for step in steps]

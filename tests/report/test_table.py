@@ -175,3 +175,25 @@ def test_the_table_needs_no_heavy_import(sweep: Path) -> None:
 
 def test_durations_read_well() -> None:
     assert [duration(s) for s in (3.21, 45.4, 99, 750, 12240)] == ["3.2 s", "45 s", "99 s", "12.5 min", "3.4 h"]
+
+
+def test_parquet_holds_what_csv_holds(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    written = tmp_path / "groups.parquet"
+    assert main([str(sweep), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert main([str(sweep), "--parquet", str(written)]) == 0
+    assert not (sweep / "report.html").exists()
+    table = parquet.read_table(written)
+    assert table.column_names == list(rows[0])
+    assert table.column("group").to_pylist() == [row["group"] for row in rows]
+    for name in ("regularizer.alpha", "test_mean", "seeds"):
+        assert table.column(name).to_pylist() == [float(row[name]) if row[name] else None for row in rows]
+
+
+def test_parquet_without_pyarrow_is_one_sentence(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main([str(sweep), "--parquet", "groups.parquet"]) == 2
+    assert "pip install 'rdrop-exp[parquet]'" in capsys.readouterr().err

@@ -15,10 +15,10 @@ from pathlib import Path
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.runs import wandb_run
-from rdrop_exp.train import tracking
+from rdrop_exp.train import background, tracking
 
-wandb_run.INIT_SECONDS, tracking.CLOSE_SECONDS = map(float, sys.argv[1:])
-started, start = threading.Event(), tracking.start_run
+wandb_run.INIT_SECONDS, background.CLOSE_SECONDS = map(float, sys.argv[1:])
+started, start = threading.Event(), background.start_run
 
 def start_run(*given, **about):
     try:
@@ -26,7 +26,7 @@ def start_run(*given, **about):
     finally:
         started.set()
 
-tracking.start_run = start_run
+background.start_run = start_run
 """
 """Waiting for `started` keeps trials of a second from being over before W&B has started on a busy machine."""
 TRIALS = f"""{PRELUDE}

@@ -193,6 +193,7 @@ WALKS: dict[str, Walk] = {
     "logger.project": Walk(("mine",), ONLINE),
     "logger.entity": Walk(("mine",), ONLINE),
     "logger.tags": Walk((["mine"],), ONLINE),
+    "logger.also": Walk(exempt="tests/train/test_loggers.py"),
     "logger.every": Walk((2,)),
     "logger.progress": Walk((True,)),
     "analysis.every": Walk((1,), ANALYSIS),
@@ -213,6 +214,7 @@ WALKS: dict[str, Walk] = {
     "validate": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "select": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "stop_loss": Walk((100.0,)),
+    "same_code": Walk(exempt="it acts on finished trials: tests/runs/test_code.py"),
     "checkpoint_seconds": Walk((0.0,)),
     "keep_weights": Walk(),
 }

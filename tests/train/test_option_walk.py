@@ -20,7 +20,7 @@ from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, hints, option_names, runtime_fields, unwrap
 from rdrop_exp.runs.folder import read_rows
-from rdrop_exp.train import checkpoint, tracking, trial
+from rdrop_exp.train import background, checkpoint, trial
 from tests.conftest import folder_of
 from tests.train.option_values import ALIASES, BASE, CONTEXTS, QUICK, UNNAMED, WALKS, Values, make_files
 
@@ -71,7 +71,7 @@ class Trials:
             return quiet, "no server here"
 
         monkeypatch.setattr(checkpoint, "save", counted)
-        monkeypatch.setattr(tracking, "start_run", start_run)
+        monkeypatch.setattr(background, "start_run", start_run)
 
     def run(self, values: Values) -> Outcome:
         key = json.dumps(dict(values), sort_keys=True)
