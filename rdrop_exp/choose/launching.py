@@ -131,11 +131,11 @@ def run_sweep(given: GivenSetting, folder: Path, name: str, sweep: dict[str, Any
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     """Ask it to save its trials; a second Ctrl-C kills them."""
     print("Stopping: running trials are saving checkpoints. Press Ctrl-C again to kill them.", flush=True)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     try:
         process.wait()
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.wait()
 
 

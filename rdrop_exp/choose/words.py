@@ -25,6 +25,9 @@ from rdrop_exp.statistics.paired import mean_sd
 Amount = Callable[[float], str]
 """A part of the budget in words."""
 
+NAMED = 3
+"""Settings set aside in one round that are named, the best first; the others are counted."""
+
 
 def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number != 1 else ''}"
@@ -72,21 +75,23 @@ def findings(found: Findings, plan: Plan, scale: Scale, amount: Amount) -> list[
 
 def describe(now: Round, plan: Plan, scale: Scale, amount: Amount) -> list[str]:
     """The head of a round: what has been decided, who is in the race, what runs next and what is left."""
-    lines = [f"  {why(event, scale)}" for event in now.events]
+    cut = [event for event in now.events if event.fate == Fate.CUT]
+    lines = [f"  {why(event, scale)}" for event in now.events if event not in cut[NAMED:]]
+    lines += [f"  and {counted(len(cut) - NAMED, 'other')} set aside"] if len(cut) > NAMED else []
     left = f"{amount(max(0.0, plan.budget - now.spent))} left"
     head = f"[{now.number}] {now.stage}: {counted(len(now.trials), 'trial')}, {left}"
     if now.stage == Stage.RACE and now.leader is not None:
         head += f"; {len(now.racing)} in the race, {label(now.leader)} leads"
-    if now.stage == Stage.RACE:
-        lines += [f"  enters: {label(s)}" for s in entering(now)]
+    if now.stage == Stage.RACE and (new := entering(now)):
+        lines.append(f"  enters: {'; '.join(map(label, new))}")
     first = findings(now.findings, plan, scale, amount) if now.findings else []
     return [*first, *([f"{now.note}."] if now.note else []), head, *lines]
 
 
 def entering(now: Round) -> list[Setting]:
-    """Settings that are new in this round."""
+    """Settings that are new in this round; the baseline gets further seeds also after it has left."""
     new = dict.fromkeys(s for s, n in now.trials if n < CONFIRM_SEED)
-    return [s for s in new if s not in now.racing]
+    return [s for s in new if s not in now.racing and s != BASELINE]
 
 
 def paragraph(answer: Answer, plan: Plan, scale: Scale, amount: Amount) -> str:
