@@ -95,6 +95,7 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         schedule=dataclasses.replace(options.schedule),
         dataset=dataclasses.replace(options.dataset),
         optimizer=dataclasses.replace(options.optimizer),
+        model=dataclasses.replace(options.model),
         peer=dataclasses.replace(options.peer),
         generate=dataclasses.replace(options.generate),
     )
@@ -128,6 +129,8 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         if r.when not in ("always", "never") and "regularizer.when" not in reset:
             reset.append("regularizer.when")
         clear("regularizer", "dropout", "second_dropout", "drop_path", "cutoff_epoch", "cutoff_share")
+        clear("model", "sites")
+        clear("peer", "sites")
         r.when = "always"
     if not noisy and not peered:
         clear("regularizer", "alpha")

@@ -51,14 +51,17 @@ def find_sites(model: nn.Module, patterns: Mapping[str, Any] | None = None) -> l
         return list(model.noise_sites())  # type: ignore[operator]
     if type(model).__module__.startswith("transformers."):
         return list(text_sites.noise_sites(model))
-    timm = any(type(module).__module__.startswith("timm.") for module in model.modules())
-    return list(noise_sites(model) if timm else plain_sites.noise_sites(model))
+    return list(noise_sites(model) if _from_timm(model) else plain_sites.noise_sites(model))
+
+
+def _from_timm(model: nn.Module) -> bool:
+    return any(type(module).__module__.startswith("timm.") for module in model.modules())
 
 
 def classifiers(model: nn.Module) -> list[nn.Module]:
     """The layers that give the logits."""
     if not hasattr(model, "get_classifier"):
-        return plain_sites.last_layer(model)
+        return [] if _from_timm(model) else plain_sites.last_layer(model)
     classifier = model.get_classifier()  # type: ignore[operator]
     return [classifier] if isinstance(classifier, nn.Module) else list(classifier)
 
@@ -66,7 +69,7 @@ def classifiers(model: nn.Module) -> list[nn.Module]:
 def install_noise(model: nn.Module, r: Regularizer, patterns: Mapping[str, Any] | None = None) -> InstalledNoise:
     """Put the options' noise into a model, in place of its own; `OptionError` names a site it does not have."""
     sites = find_sites(model, patterns)
-    head = hasattr(model, "get_classifier") or (not patterns and plain_sites.last_layer(model))
+    head = hasattr(model, "get_classifier") or (not patterns and classifiers(model))
     names = {site.name for site in sites} | ({"head"} if head else set())
     chosen = choose_sites(r, names, getattr(model, "title", type(model).__name__))
     disable_builtin_dropout(model)

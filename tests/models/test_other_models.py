@@ -88,10 +88,14 @@ def test_weights_of_ones_own_model(own: str, tmp_path: Path) -> None:
         create_network(part, "model", **FITS)
 
 
-def test_sites_are_part_of_the_identity() -> None:
-    plain = {"name": "own_models:small"}
-    one, other = (trial_spec(from_dict({"model": plain | extra})) for extra in ({}, {"sites": {"mlp": ["3"]}}))
-    assert one.identity != other.identity
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_sites_are_part_of_the_identity_where_there_is_noise(dropout: float) -> None:
+    plain, noise = {"name": "own_models:small"}, {"dropout": dropout}
+    one, other = (
+        trial_spec(from_dict({"model": plain | extra, "regularizer": noise}))
+        for extra in ({}, {"sites": {"mlp": ["3"]}})
+    )
+    assert (one.identity != other.identity) == (dropout > 0)
 
 
 def test_the_command_line_takes_sites() -> None:

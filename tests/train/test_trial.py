@@ -157,15 +157,15 @@ def test_result_json_says_what_it_must(tmp_path: Path) -> None:
     result = json.loads((folder_of(o) / "result.json").read_text())
     keys = {
         "identity", "group", "name", "experiment", "status", "options", "metrics", "best_epoch", "steps", "seconds",
-        "images_per_second", "command", "metric", "device", "versions", "data",
+        "images_per_second", "command", "metric", "device", "versions", "data", "code",
     }  # fmt: skip
     assert result.keys() == keys
     assert from_dict(result["options"])
     assert folder_of(o).name == f"{result['name']}-{result['identity']}"
-    assert sorted(p.name for p in folder_of(o).iterdir()) == [
-        "checkpoint.pt", "claim", "config.yaml", "items.npz", "log.txt", "metrics.jsonl", "result.json",
-        "trial.json",
-    ]  # fmt: skip
+    assert {p.name for p in folder_of(o).iterdir()} - {"code.diff"} == {  # which is there in a changed checkout
+        "checkpoint.pt", "claim", "config.yaml", "environment.txt", "items.npz", "log.txt", "metrics.jsonl",
+        "result.json", "trial.json",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
