@@ -35,6 +35,8 @@ COLUMNS = {
     "epoch": "epoch", "loss": "train/loss", "val": "metric", "items/s": "images_per_second|tokens_per_second",
 }  # fmt: skip
 """Of the live display of a sweep: heading to key in metrics.jsonl."""
+_VERSION: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
+"""Hydra 1.4 has no version_base to choose; 1.3 warns without one."""
 
 
 def task(cfg: DictConfig) -> float | None:
@@ -110,23 +112,28 @@ def register() -> None:
 def hydra_ready() -> Iterator[None]:
     """Hydra set up as in the command `rdrop-exp`, for `hydra.compose("train", …)`."""
     register()
-    version: dict[str, Any] = {} if hydra.__version__ >= "1.4" else {"version_base": None}
-    with hydra.initialize_config_dir(str(packaged("conf")), **version):
+    with hydra.initialize_config_dir(str(packaged("conf")), **_VERSION):
         yield
+
+
+def compose(overrides: list[str], given: list[str]) -> Options:
+    """Checked options of these overrides, inside `hydra_ready`; `OptionError` in one sentence, about those `given`."""
+    try:
+        return options_of(hydra.compose("train", overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise OptionError(explain(error, given)) from None
 
 
 def main() -> NoReturn:
     """Entry point: exit code 0, 2 for what is wrong with the options, 1 for what fails in training."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands errors on instead of printing them
-    # Hydra 1.4 has no version_base to choose; 1.3 warns without one.
-    version = {} if hydra.__version__ >= "1.4" else {"version_base": None}
     try:
         if sys.argv[1:2] == ["init"]:
             print(init(sys.argv[2:]))
             sys.exit(0)
         register()
         sys.argv[1:] = hydra_slots.arguments(arrange(sys.argv[1:]))
-        hydra.main(config_path=str(packaged("conf")), config_name="train", **version)(task)()
+        hydra.main(config_path=str(packaged("conf")), config_name="train", **_VERSION)(task)()
     except KeyboardInterrupt:
         _exit(130, "Stopped. Run the same command to resume.")
     except BrokenPipeError:  # `| head` has seen enough

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdrop_exp.config.compose import options_of
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 
@@ -121,28 +120,19 @@ def compare(folders: str | Path | Iterable[str | Path], baseline: str = "") -> "
 
 
 def _words(overrides: Iterable[str] | Mapping[str, Any]) -> list[str]:
-    from hydra_slots.overrides import in_grammar
+    from hydra_slots.overrides import in_words
 
     if isinstance(overrides, str):
         return shlex.split(overrides)
-    if not isinstance(overrides, Mapping):
-        return list(overrides)
-    return [f"{key}={value if isinstance(value, str) else in_grammar(value)}" for key, value in overrides.items()]
+    return in_words(overrides) if isinstance(overrides, Mapping) else list(overrides)
 
 
 def _composed(words: list[str]) -> Options:
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from rdrop_exp.cli import check_chosen, explain, hydra_ready
+    from rdrop_exp.cli import check_chosen, compose, hydra_ready
     from rdrop_exp.config.arguments import arrange
 
-    try:
-        with hydra_ready():
-            options = options_of(hydra.compose("train", arrange(words)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise OptionError(explain(error, words)) from None
+    with hydra_ready():
+        options = compose(arrange(words), words)
     check_chosen(options, words)
     return options
 

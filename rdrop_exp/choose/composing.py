@@ -14,19 +14,12 @@ RESERVED = ("regularizer", "seed", "name", "sweep", "hydra.sweeper", "analysis",
 
 def composed(overrides: Overrides, config_dir: Path | None = None) -> Options:
     """Canonical options of these overrides, as in a trial; `OptionError` in one sentence."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from hydra_slots.overrides import in_grammar, in_words
+    from rdrop_exp.cli import compose
 
-    from hydra_slots.overrides import in_grammar
-    from rdrop_exp.cli import explain, options_of
-
-    texts = [f"{k}={v if isinstance(v, str) else in_grammar(v)}" for k, v in overrides.items()]
+    texts = in_words(overrides)
     path = [f"hydra.searchpath={in_grammar([f'file://{config_dir.absolute()}'])}"] if config_dir else []
-    try:
-        return canonical(options_of(hydra.compose("train", path + texts)))[0]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise OptionError(explain(error, texts)) from None
+    return canonical(compose(path + texts, texts))[0]
 
 
 def parse(words: list[str]) -> tuple[Overrides, list[str]]:

@@ -7,13 +7,13 @@ channels, size, size) and gives (batch, classes).
 import importlib
 import inspect
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from rdrop_exp.config.options import Model
+from rdrop_exp.config.plugins import search_here
 from rdrop_exp.config.schema import OptionError, first_line, nearest
 from rdrop_exp.models.weights import check_loaded, read_weights, without_prefix
 
@@ -40,8 +40,7 @@ def create(part: Model, group: str, *, classes: int, channels: int, image_size: 
 def find_function(name: str, group: str) -> Callable[..., Any]:
     """The function of that name, its module found also in the current directory."""
     module_name, _, function_name = name.partition(":")
-    if os.getcwd() not in sys.path:  # which the command, unlike `python -m`, leaves out
-        sys.path.append(os.getcwd())
+    search_here()
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

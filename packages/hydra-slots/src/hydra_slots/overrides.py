@@ -1,6 +1,7 @@
 """One override at a time: Hydra's grammar to lists of values, and values of YAML files to Hydra's grammar."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -69,7 +70,7 @@ class Reader:
     def values(self, key: str, value: Any) -> Factor:
         """The values that a sweep file gives to one key: a text in Hydra's grammar, one value, or a list of them."""
         if not isinstance(value, list):
-            return self.factor(f"{key}={value if isinstance(value, str) else in_grammar(value)}")
+            return self.factor(*in_words({key: value}))
         rows = [row for each in value for row in self.factor(f"{key}={in_grammar(each)}").rows]
         if not rows:
             raise SweepError(f"{key}=[] has no values")
@@ -90,6 +91,11 @@ def in_hydra(element: Any) -> Any:
     if isinstance(element, str) and not re.fullmatch(r"[\w./ :-]*", element, re.ASCII):
         return quoted(element)
     return Transformer.encode(element)
+
+
+def in_words(overrides: Mapping[str, Any]) -> list[str]:
+    """`key=value` of each: a text as on a command line, other values as Hydra's grammar writes them."""
+    return [f"{key}={value if isinstance(value, str) else in_grammar(value)}" for key, value in overrides.items()]
 
 
 def in_grammar(value: Any) -> str:
