@@ -100,8 +100,10 @@ class GradientMeter:
         plan = step_plan(o, self.noise, step, self.data.steps_per_epoch, self.total)
         if s.rate_scale is not None:
             plan = replace(plan, rate_scale=s.rate_scale)
-        if s.loss != "full" or not plan.use_consistency:
-            plan = replace(plan, num_passes=1, use_consistency=False)
+        if s.loss != "full" or o.regularizer.tie == "teacher":  # averaged weights are not kept
+            plan = replace(plan, use_consistency=False)
+        if not plan.use_consistency and not o.regularizer.multi_sample:
+            plan = replace(plan, num_passes=1)
         with preserve_state(self.network):
             full = self._full_gradient(plan)
             metrics = gradient_metrics(self._mini_batch_gradients(step, plan), full, s.batches)

@@ -5,11 +5,7 @@ It is measured here on any network with noise installed, in eval mode except for
 
     divergence      mean symmetric KL, ½ [KL(p‖q) + KL(q‖p)], between two noisy passes of the same input
     inconsistency   the same between a noisy pass and the clean one
-    accuracy, ece   of the clean pass, and of the mean of the noisy passes' probabilities (Monte-Carlo dropout, Gal and
-                    Ghahramani 2016)
-
-ECE is the expected calibration error of Naeini et al. 2015: Σ_b (n_b / n) |accuracy_b − confidence_b| over 15 bins of
-equal width of the highest probability. It is biased upwards: a calibrated model scores above 0 on few items.
+    accuracy, ece   of the clean pass, and of the mean of the noisy passes' probabilities (`train.monte_carlo`)
 """
 
 import math
@@ -25,12 +21,9 @@ from torch import Tensor, nn
 from rdrop_exp.analysis.gradients import Estimate
 from rdrop_exp.data.batch import Batch
 from rdrop_exp.noise.install import InstalledNoise
-from rdrop_exp.seeds import derive_seed
 from rdrop_exp.statistics.paired import t_quantile
 from rdrop_exp.train.divergences import kl
-from rdrop_exp.train.step import seed_noise
-
-BINS = 15
+from rdrop_exp.train.monte_carlo import calibration_error, noisy_passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,26 +57,15 @@ def measure_inconsistency(
 
     Leaves the network in eval mode with its noise off.
     """
-    network.eval()
-    for module in noise.layers:
-        module.train()
     noisy_noisy_kl, noisy_clean_kl, clean_probabilities, mean_probabilities, labels = [], [], [], [], []
-    for i, batch in enumerate(batches):
-        outputs = []
-        for number in range(passes + 1):  # the first is clean
-            noise.set_rates(1.0 if number else 0.0)
-            seed_noise(device, derive_seed(seed, "inconsistency", i, number))
-            with cast():
-                logits = network(batch.inputs).chunk(networks)[0]
-            outputs.append(unmasked(logits.float().flatten(0, -2), batch))
-        clean, *noisy = outputs
+    for classes, clean, noisy in noisy_passes(
+        network, noise, batches, device, cast, passes, seed=seed, networks=networks
+    ):
         noisy_noisy_kl.append(torch.stack([kl(a, b) for a, b in combinations(noisy, 2)]).mean(0))
         noisy_clean_kl.append(torch.stack([kl(a, clean) for a in noisy]).mean(0))
         clean_probabilities.append(clean.softmax(-1))
         mean_probabilities.append(torch.stack([a.softmax(-1) for a in noisy]).mean(0))
-        labels.append(unmasked(batch.targets.flatten(), batch))
-    noise.set_rates(0.0)
-    network.eval()
+        labels.append(classes)
     targets, p, p_mc = torch.cat(labels), torch.cat(clean_probabilities), torch.cat(mean_probabilities)
     correct, correct_mc = (probabilities.argmax(-1) == targets for probabilities in (p, p_mc))
     return Inconsistency(
@@ -97,19 +79,6 @@ def measure_inconsistency(
         ece=calibration_error(p, targets),
         ece_mc=calibration_error(p_mc, targets),
     )
-
-
-def unmasked(values: Tensor, batch: Batch) -> Tensor:
-    """The batch's items that the mask selects: (items, …) → (selected items, …)."""
-    return values if batch.mask is None else values[batch.mask.flatten()]
-
-
-def calibration_error(probabilities: Tensor, targets: Tensor, bins: int = BINS) -> float:
-    """ECE of (items, classes) probabilities and (items,) classes, in 0..1; each bin includes its upper edge."""
-    confidence, prediction = (values.cpu() for values in probabilities.max(-1))
-    number = (confidence.double() * bins).ceil().clamp(1, bins).long() - 1
-    difference = (prediction == targets.cpu()).double() - confidence.double()
-    return torch.zeros(bins, dtype=torch.float64).index_add_(0, number, difference).abs().sum().item() / len(targets)
 
 
 def over_items(values: Tensor) -> Estimate:

@@ -46,6 +46,17 @@ def check(options: Options) -> None:
             f"regularizer.alpha={r.alpha:g} has no noise to act on: set regularizer.dropout or"
             " regularizer.drop_path above 0, or choose a peer"
         )
+    if r.when != "never" and r.alpha > 0 and r.tie == "teacher":
+        if options.peer.name:
+            raise OptionError("regularizer.tie=teacher does not go with a peer: two networks are tied to each other")
+        if not options.optimizer.ema:
+            raise OptionError(
+                "regularizer.tie=teacher needs averaged weights: set optimizer.ema above 0, such as optimizer.ema=0.99"
+            )
+    elif r.when != "never" and r.alpha > 0 and r.passes == 1 and not options.peer.name:
+        raise OptionError(
+            "regularizer.passes=1 has no other pass to be tied to: use at least 2, or regularizer.tie=teacher"
+        )
     if options.peer.name and r.passes != 2:
         raise OptionError(f"regularizer.passes={r.passes} does not go with a peer: two networks make 2 passes")
     if s.steps is None and s.warmup_steps is None and s.warmup_epochs > s.epochs:

@@ -121,21 +121,28 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
 
     peered = bool(o.peer.name)
     if peered:
-        clear("regularizer", "second_dropout")  # each network makes one pass
+        clear("regularizer", "second_dropout", "multi_sample")  # each network makes one pass
     else:
         clear("peer", "args", "sites", "pretrained", "checkpoint")
-    noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
+    if r.passes == 1:
+        clear("regularizer", "second_dropout", "multi_sample")
+    several = r.alpha > 0 or r.multi_sample
+    noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (several and bool(r.second_dropout)))
     if not noisy:
         if r.when not in ("always", "never") and "regularizer.when" not in reset:
             reset.append("regularizer.when")
-        clear("regularizer", "dropout", "second_dropout", "drop_path", "cutoff_epoch", "cutoff_share")
+        clear("regularizer", "dropout", "second_dropout", "drop_path", "cutoff_epoch", "cutoff_share", "multi_sample")
         clear("model", "sites")
         clear("peer", "sites")
         r.when = "always"
     if not noisy and not peered:
         clear("regularizer", "alpha")
     if r.alpha == 0:
-        clear("regularizer", "passes", "every", "stop_gradient", "divergence", "second_dropout")
+        clear("regularizer", "every", "stop_gradient", "divergence", "tie")
+    elif r.every == 1:
+        clear("regularizer", "multi_sample")  # every step with noise is one with consistency
+    if r.alpha == 0 and not r.multi_sample:
+        clear("regularizer", "passes", "second_dropout")
     if r.second_dropout == r.dropout:
         r.second_dropout = None
     if r.dropout == 0 and not r.second_dropout:

@@ -17,8 +17,8 @@ def trial_name(o: Options) -> str:
         words.append(f"sd{r.drop_path:g}")
     if r.cutoff_epoch is not None:
         words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
-    if r.alpha:
-        words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
+    if r.alpha or r.multi_sample:
+        words.append((f"a{r.alpha:g}" if r.alpha else "") + (f"x{r.passes}" if r.passes != 2 or not r.alpha else ""))
     name = "-".join([*words, f"s{o.seed}"]).replace("/", "_").replace(":", "_")
     return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
 
@@ -29,6 +29,7 @@ def descriptive_name(r: Regularizer) -> str:
         kind for kind, rate in (("dropout", r.dropout or r.second_dropout), ("stochastic_depth", r.drop_path)) if rate
     ]
     when = [] if r.when in ("always", "never") else [r.when]
-    if r.alpha and kinds:
-        return "_".join(["rdrop", *when, *kinds[kinds[0] == "dropout" :]])
+    if kinds and (r.alpha or r.multi_sample):
+        tied = ["rdrop", "teacher"] if r.tie == "teacher" else ["rdrop"]
+        return "_".join([*(tied if r.alpha else ["multi_sample"]), *when, *kinds[kinds[0] == "dropout" :]])
     return "_".join(when + kinds) or ("mutual" if r.alpha else "none")

@@ -59,15 +59,20 @@ class Regularizer:
     gamma: Annotated[float, Range(0, open_left=True)] = 1e-3
     """curriculum, annealed: rate of the exponential, per optimizer step."""
     alpha: NonNegative = 0.0
-    """Weight of the consistency loss; 0 turns it off and trains with a single pass."""
-    passes: Annotated[int, Range(2)] = 2
-    """Noisy forward passes per input in a consistency step."""
+    """Weight of the consistency loss; 0 turns it off and trains with a single pass, or with `multi_sample`."""
+    passes: Annotated[int, Range(1)] = 2
+    """Noisy forward passes per input in a consistency step; 1 with `tie` teacher only."""
+    tie: Annotated[Literal["passes", "teacher"], ADDED] = "passes"
+    """What each pass is tied to: the other passes, or the clean pass of the averaged weights (`optimizer.ema`)."""
+    multi_sample: Annotated[bool, ADDED] = False
+    """Make `passes` noisy passes in every step with noise, and average their losses, also without consistency."""
     every: Positive = 1
     """Steps between consistency steps."""
     stop_gradient: bool = False
     """Treat the other passes as fixed targets: no gradient of the consistency loss flows through them."""
     divergence: str = "kl"
-    """Consistency loss: kl (symmetric, of softmaxes), mse, bernoulli (symmetric KL of sigmoids), or a plugin's."""
+    """Consistency loss: kl (symmetric, of softmaxes), mse, brier (mse of softmaxes), bernoulli (symmetric KL of
+    sigmoids), or a plugin's."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -188,6 +193,8 @@ class Options:
     """Logging to the terminal, files and Weights & Biases."""
     analysis: Annotated[Analysis, RUNTIME] = field(default_factory=Analysis)
     """Gradient metrics and inconsistency, measured during training without affecting it."""
+    monte_carlo: Annotated[int, Range(0), RUNTIME] = 0
+    """Classification: noisy passes over the test set, whose mean prediction is measured, too; 0: none."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numerical precision of the forward pass."""
     compile: bool = False

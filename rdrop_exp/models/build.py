@@ -60,7 +60,7 @@ def build_network(
     noise = InstalledNoise([m for n in noises for m in n.layers], [a for n in noises for a in n.attentions])
     if len(networks) == 2:
         return Pair(*networks), noise
-    if options.regularizer.alpha > 0:
+    if options.regularizer.alpha > 0 or options.regularizer.multi_sample:
         example = examples(2, channels, image_size, device)
         noise.shared_prefix = find_shared_prefix(networks[0], noise.layers, example, late=options.share_passes)
     return networks[0], noise

@@ -76,7 +76,7 @@ def build_text_network(options: Options, spec: TextSpec, device: torch.device) -
     inputs = example(spec, device)
     check_forward(network, options, inputs)
     check_noise(network, noise, options, inputs)
-    if options.regularizer.alpha > 0:
+    if options.regularizer.alpha > 0 or options.regularizer.multi_sample:
         noise.shared_prefix = find_shared_prefix(network, noise.layers, inputs, late=options.share_passes)
     return network, noise
 

@@ -26,7 +26,11 @@ METRICS = (
     "accuracy", "loss", "accuracy_peer", "loss_peer", "f1", "matthews", "pearson", "spearman", "perplexity", "bleu",
     "rouge1", "rouge2", "rougeL",
 )  # fmt: skip
-EVALUATED = tuple(f"{part}/{name}" for part in ("test", "val") for name in METRICS)
+MONTE_CARLO = ("ece", "accuracy_mc", "loss_mc", "ece_mc")
+EVALUATED = (
+    *(f"{part}/{name}" for part in ("test", "val") for name in METRICS),
+    *(f"test/{name}" for name in MONTE_CARLO),
+)
 TRAINED = tuple(
     f"train/{name}"
     for name in ("loss", "cross_entropy", "squared_error", "binary_cross_entropy", "consistency", "accuracy")

@@ -9,6 +9,13 @@ from rdrop_exp.tasks.task import Task, kind_of
 from rdrop_exp.text.readers import READERS
 
 
+def check_monte_carlo(options: Options) -> None:
+    """`OptionError` where the mean prediction of several passes is not one of a class."""
+    task = task_of(options)
+    if options.monte_carlo and not task.classifies:
+        raise OptionError(f"monte_carlo={options.monte_carlo} is for classification, which {task.name} is not")
+
+
 def task_of(options: Options) -> Task:
     """The task of the data set; `OptionError` for a name that is none."""
     name, names = options.dataset.name, (*NAMES, *READERS, *DATA_SETS, *TASKS)

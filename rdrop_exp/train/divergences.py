@@ -27,13 +27,18 @@ def mse(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
     return (_target(a - b, fixed) * (a - b)).mean(-1)
 
 
+def brier(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
+    """Squared difference of two softmaxes, mean over classes: Mean Teacher's consistency (arXiv 1703.01780)."""
+    return mse(a.softmax(-1), b.softmax(-1), fixed)
+
+
 def bernoulli(a: Tensor, b: Tensor, fixed: bool = False) -> Tensor:
     """Symmetric KL of independent sigmoids, mean over labels: 1/2 (p - q)(logit p - logit q)."""
     return 0.5 * (_target(a.sigmoid() - b.sigmoid(), fixed) * (a - b)).mean(-1)
 
 
 DIVERGENCES: Registry[Callable[[Tensor, Tensor, bool], Tensor]] = Registry(
-    "regularizer.divergence", {"kl": kl, "mse": mse, "bernoulli": bernoulli}
+    "regularizer.divergence", {"kl": kl, "mse": mse, "brier": brier, "bernoulli": bernoulli}
 )
 """Name → symmetric divergence of two passes; a new one is one function and one entry.
 

@@ -23,9 +23,10 @@ from rdrop_exp.tasks.meters import correct
 from rdrop_exp.tasks.task import Task
 from rdrop_exp.train.compile import begin_forward, compiled
 from rdrop_exp.train.evaluate import Row, evaluate
+from rdrop_exp.train.monte_carlo import monte_carlo
 from rdrop_exp.train.setup import Setup
 from rdrop_exp.train.state import COLUMNS, Progress, State, copied
-from rdrop_exp.train.step import StepPlan, autocast, batch_loss, seed_noise, step_plan
+from rdrop_exp.train.step import StepPlan, autocast, batch_loss, num_networks, seed_noise, step_plan
 
 CheckpointHook = Callable[[Progress, Callable[[], dict[str, Any]]], None]
 
@@ -124,6 +125,10 @@ def train(
     meter = task.meter(o, data, "test")
     metrics, tested = evaluate(network, data.test(), cast, meter)
     p.metrics |= metrics
+    if o.monte_carlo:
+        p.metrics |= monte_carlo(
+            network, noise, data.test(), device, cast, o.monte_carlo, seed=o.seed, networks=num_networks(o)
+        )
     p.seconds = earlier + since_start.seconds()
     return p, ({} if state.items is None else {"val": state.items.cpu()}) | {"test": tested}, meter.generated()
 
@@ -150,13 +155,16 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * lr_scale
     cast, grad_norm = autocast(o.precision, device), None
-    sums = torch.zeros(COLUMNS, device=device)
+    sums, teacher = torch.zeros(COLUMNS, device=device), None
     for micro in split(batch, o.optimizer.accumulate):
         if o.compile:
             begin_forward(network, o.compile_mode, device)
         with cast():
             outputs = forward(micro.inputs)
-        losses = batch_loss(o, task, outputs, micro, plan, items(batch))
+            if plan.use_consistency and o.regularizer.tie == "teacher":
+                with torch.no_grad():
+                    teacher = state.evaluated(micro.inputs)
+        losses = batch_loss(o, task, outputs, micro, plan, items(batch), teacher)
         scaler.scale(losses.total).backward()
         with torch.no_grad():
             columns = [*losses]

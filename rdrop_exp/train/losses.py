@@ -5,8 +5,9 @@ One normalisation, per item (a sample, or a token that counts) and for m passes:
     L = (1/m) sum_j CE_j + alpha * D,   D = mean over unordered pairs of 1/2 [KL(p_i || p_j) + KL(p_j || p_i)]
 
 and the batch loss is the mean over items. R-Drop (arXiv 2106.14448, equation 4) writes CE_1 + CE_2 + alpha' * D, which
-is 2 L with alpha' = 2 alpha; `PUBLISHED` converts each alpha in print, as docs/normalisation.md explains. Arithmetic is
-in float32, or finer where the outputs are.
+is 2 L with alpha' = 2 alpha; `PUBLISHED` converts each alpha in print, as docs/normalisation.md explains. With a
+teacher, D is the mean over passes of the divergence between each and the teacher. Arithmetic is in float32, or finer
+where the outputs are.
 """
 
 from collections.abc import Callable
@@ -35,17 +36,23 @@ CHUNK = {"cpu": 2**17, "cuda": 2**23}
 """Elements at a time beyond that: what a core's cache holds; what keeps a GPU busy."""
 
 
-def consistency(outputs: Tensor, divergence: str = "kl", stop_gradient: bool = False) -> Tensor:
-    """Mean divergence over unordered pairs of passes: (passes, items, classes) → (items,)."""
-    if divergence == "kl" and outputs.numel() > WHOLE:
+def consistency(
+    outputs: Tensor, divergence: str = "kl", stop_gradient: bool = False, teacher: Tensor | None = None
+) -> Tensor:
+    """Mean divergence over unordered pairs of passes: (passes, items, classes) → (items,).
+
+    With a teacher's outputs (items, classes), the mean over passes of the divergence of each from those.
+    """
+    if divergence == "kl" and outputs.numel() > WHOLE and teacher is None:
         divergences: Tensor = _ChunkedKL.apply(outputs, stop_gradient)
         return divergences
-    return _whole(outputs, divergence, stop_gradient)
+    return _whole(outputs, divergence, stop_gradient, teacher)
 
 
-def _whole(outputs: Tensor, divergence: str, stop_gradient: bool) -> Tensor:
-    distance = DIVERGENCES[divergence]
-    return torch.stack([distance(a, b, stop_gradient) for a, b in combinations(outputs.unbind(0), 2)]).mean(0)
+def _whole(outputs: Tensor, divergence: str, stop_gradient: bool, teacher: Tensor | None = None) -> Tensor:
+    distance, passes = DIVERGENCES[divergence], outputs.unbind(0)
+    pairs = combinations(passes, 2) if teacher is None else ((one, teacher) for one in passes)
+    return torch.stack([distance(a, b, stop_gradient) for a, b in pairs]).mean(0)
 
 
 class _ChunkedKL(torch.autograd.Function):
@@ -86,15 +93,17 @@ def loss(
     label_smoothing: float = 0.0,
     divergence: str = "kl",
     stop_gradient: bool = False,
+    teacher: Tensor | None = None,
 ) -> Loss:
     """The batch loss. Outputs (passes * batch, ..., classes), pass by pass; targets (batch, ...) or as the task wants.
 
+    `teacher` (batch, ..., classes), without gradient, is what the passes are tied to instead of each other.
     `mask` (batch, ...) selects the items that count; `items` is what the sum over them is divided by, by default their
     number: give the number in the whole effective batch when this is one micro-batch of it. Labels are smoothed where
     targets are classes: probabilities are smoothed where they are made.
     """
     outputs = outputs.reshape(passes, -1, outputs.shape[-1])
-    count, alone = outputs.shape[1], passes == 1 or alpha == 0.0
+    count, alone = outputs.shape[1], alpha == 0.0 or (passes == 1 and teacher is None)
     targets = targets.reshape(count, *targets.shape[-1:]) if targets.numel() != count else targets.reshape(count)
     skip = None if mask is None else ~mask.reshape(count)
     if items is None:
@@ -104,18 +113,21 @@ def loss(
         return (losses if skip is None else losses * ~skip).sum() / items
 
     classes = task == "cross_entropy" and not targets.is_floating_point()
-    if skip is not None and classes and outputs.numel() > WHOLE and (alone or divergence == "kl"):
+    pairs = divergence == "kl" and teacher is None
+    if skip is not None and classes and outputs.numel() > WHOLE and (alone or pairs):
         each, apart = TokenLosses.apply(outputs, targets, skip, _items(outputs), label_smoothing, stop_gradient)
     else:
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+        teacher = None if teacher is None else teacher.reshape(count, -1).to(outputs.dtype)
         if skip is not None and classes and alone:
             targets = targets.masked_fill(skip, -100)  # which cross-entropy ignores: no copy of the outputs
         elif skip is not None:  # zeros where padding holds who knows what; to select by index would wait for the device
             outputs = outputs.masked_fill(skip[:, None], 0)
             targets = targets.masked_fill(skip if targets.ndim == 1 else skip[:, None], 0)
+            teacher = None if teacher is None else teacher.masked_fill(skip[:, None], 0)
         smoothing = {} if targets.is_floating_point() or not label_smoothing else {"smoothing": label_smoothing}
         each = TASK_LOSSES[task](outputs.flatten(0, 1), torch.cat([targets] * passes), **smoothing).view(passes, count)
-        apart = None if alone else consistency(outputs, divergence, stop_gradient)
+        apart = None if alone else consistency(outputs, divergence, stop_gradient, teacher)
     task_loss = mean(each.mean(0))
     if alone:
         return Loss(task_loss, task_loss, torch.zeros_like(task_loss))

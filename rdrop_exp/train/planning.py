@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 def describe(cfg: DictConfig) -> PlannedTrial:
     """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
-    from rdrop_exp.tasks.choose import task_of
+    from rdrop_exp.tasks.choose import check_monte_carlo, task_of
 
     options = options_of(cfg)
     data = look_at(options.dataset)
     loggers.check(options)
     check_divergence(options.regularizer.divergence)
+    check_monte_carlo(options)
     refusals.ask(options)
     spec, folder, changed = place_trial(trial_spec(options, data.fingerprint))
     o, r = spec.options, spec.options.regularizer

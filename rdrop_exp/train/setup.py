@@ -13,7 +13,7 @@ from rdrop_exp.data.batch import Data
 from rdrop_exp.hardware import choose_device
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
-from rdrop_exp.tasks.choose import task_of
+from rdrop_exp.tasks.choose import check_monte_carlo, task_of
 from rdrop_exp.tasks.task import Task
 from rdrop_exp.train.divergences import check_divergence
 from rdrop_exp.train.optim import make_optimizer
@@ -44,6 +44,7 @@ def set_up(o: Options) -> Setup:
     """Everything that can be wrong with the options raises `OptionError` here, before anything is written."""
     torch.set_num_threads(o.threads or default_threads())
     check_divergence(o.regularizer.divergence)
+    check_monte_carlo(o)
     device = choose_device(o.device)
     data = task_of(o).load(o, device)
     network, noise = initial_network(o, data.spec, device)

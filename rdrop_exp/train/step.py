@@ -25,7 +25,7 @@ class StepPlan:
     num_passes: int
     """Noisy passes of each input."""
     use_consistency: bool
-    """Whether the consistency loss ties the passes together."""
+    """Whether the consistency loss ties the passes together, or to the teacher."""
 
 
 def step_plan(o: Options, noise: InstalledNoise, step: int, per_epoch: int, total: int) -> StepPlan:
@@ -34,7 +34,8 @@ def step_plan(o: Options, noise: InstalledNoise, step: int, per_epoch: int, tota
     mutual = bool(o.peer.name)
     noisy = scale > 0 and bool(noise.layers)
     tied = r.alpha > 0 and step % r.every == 0 and (mutual or noisy)
-    return StepPlan(scale, r.passes if tied and not mutual else 1, tied)
+    several = noisy and not mutual and (tied or r.multi_sample)
+    return StepPlan(scale, r.passes if several else 1, tied)
 
 
 def num_networks(o: Options) -> int:
@@ -42,8 +43,19 @@ def num_networks(o: Options) -> int:
     return 2 if o.peer.name else 1
 
 
-def batch_loss(o: Options, task: Task, outputs: Tensor, batch: Batch, plan: StepPlan, count: int | Tensor) -> Loss:
-    """The loss of all passes of a batch or micro-batch, its sum over items divided by `count`."""
+def batch_loss(
+    o: Options,
+    task: Task,
+    outputs: Tensor,
+    batch: Batch,
+    plan: StepPlan,
+    count: int | Tensor,
+    teacher: Tensor | None = None,
+) -> Loss:
+    """The loss of all passes of a batch or micro-batch, its sum over items divided by `count`.
+
+    `teacher`: the outputs of the averaged weights, which the passes are tied to.
+    """
     r, networks = o.regularizer, num_networks(o)
     return loss(
         outputs,
@@ -56,6 +68,7 @@ def batch_loss(o: Options, task: Task, outputs: Tensor, batch: Batch, plan: Step
         label_smoothing=o.dataset.label_smoothing,
         divergence=task.divergence if r.divergence == "kl" else r.divergence,
         stop_gradient=r.stop_gradient,
+        teacher=teacher,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdrop_exp.analysis.inconsistency import calibration_error, measure_inconsistency
+from rdrop_exp.analysis.inconsistency import measure_inconsistency
 from rdrop_exp.analysis.online import make_analysis
 from rdrop_exp.analysis.rebuild import dropout_copy
 from rdrop_exp.config.checks import from_dict
@@ -18,6 +18,7 @@ from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.noise.layers import Dropout
 from rdrop_exp.train import trial
 from rdrop_exp.train.divergences import kl
+from rdrop_exp.train.monte_carlo import calibration_error
 from rdrop_exp.train.setup import initial_network
 from tests.analysis.helpers import CAST, CPU
 from tests.conftest import SMALL, VIT, merged
