@@ -18,12 +18,14 @@ def rdrop_loss(
     mask: Tensor | None = None,
     task: str = "cross_entropy",
     stop_gradient: bool = False,
+    teacher: Tensor | None = None,
 ) -> Tensor:
     """Mean task loss of all passes + alpha * mean divergence between them, a scalar.
 
     `logits` (passes * batch, ..., classes), pass by pass, and `targets` (batch, ...): the number of passes is the ratio
     of their rows unless given. `mask` (batch, ...) selects the items that count; without one, tokens of target -100 do
     not. `task`: cross_entropy, or squared_error or binary_cross_entropy with divergence mse or bernoulli.
+    `teacher` (batch, ..., classes), computed without gradient, is what the passes are tied to instead of each other.
 
     >>> import torch, rdrop_exp
     >>> logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])  # two passes of one item
@@ -46,5 +48,5 @@ def rdrop_loss(
         mask = targets != -100
     return loss(
         logits, targets, passes=passes, alpha=alpha, mask=mask, task=task, label_smoothing=label_smoothing,
-        divergence=divergence, stop_gradient=stop_gradient,
+        divergence=divergence, stop_gradient=stop_gradient, teacher=teacher,
     ).total  # fmt: skip

@@ -40,6 +40,13 @@ from tests.conftest import ROOT, merged
         ({"model": {"name": "x" * 500}, "schedule": {"epochs": "y" * 500}}, "schedule.epochs=yyy", ""),
         ({"regularizer": {"dropout": 0.1, "when": "early"}}, "regularizer.when=early", "regularizer.cutoff_epoch"),
         ({"regularizer": {"alpha": 0.5}}, "regularizer.alpha=0.5", "regularizer.dropout"),
+        ({"regularizer": {"alpha": 1, "dropout": 0.1, "passes": 1}}, "regularizer.passes=1", "regularizer.tie=teacher"),
+        ({"regularizer": {"alpha": 1, "dropout": 0.1, "tie": "teacher"}}, "regularizer.tie=teacher", "optimizer.ema"),
+        (
+            {"regularizer": {"alpha": 1, "tie": "teacher"}, "peer": {"name": "resnet18"}, "optimizer": {"ema": 0.9}},
+            "regularizer.tie=teacher",
+            "peer",
+        ),
         (
             {"regularizer": {"dropout": 0.1, "when": "late", "cutoff_epoch": 31}},
             "regularizer.cutoff_epoch=31",
@@ -81,6 +88,13 @@ def test_whole_numbers_become_floats() -> None:
     [
         ({"when": "never"}, {"when": "never", "alpha": 0.5, "dropout": 0.2, "cutoff_epoch": 3.0}),
         ({"dropout": 0.1}, {"dropout": 0.1, "passes": 4, "every": 3, "stop_gradient": True, "second_dropout": 0.3}),
+        ({"dropout": 0.1}, {"dropout": 0.1, "tie": "teacher", "passes": 1, "multi_sample": True}),
+        ({"dropout": 0.1, "alpha": 1}, {"dropout": 0.1, "alpha": 1, "multi_sample": True}),
+        ({"when": "never"}, {"multi_sample": True, "passes": 3, "tie": "teacher"}),
+        (
+            {"dropout": 0.1, "multi_sample": True},
+            {"dropout": 0.1, "multi_sample": True, "every": 3, "divergence": "mse"},
+        ),
         ({"dropout": 0.1}, {"dropout": 0.1, "cutoff_epoch": 3, "ramp": "linear", "gamma": 0.5, "profile": "constant"}),
         ({"drop_path": 0.1}, {"drop_path": 0.1, "sites": "rdrop"}),
         (
@@ -122,6 +136,8 @@ NEEDS: dict[str, dict[str, Any]] = {  # what makes an option matter
     "ramp": {"regularizer": {"when": "early", "cutoff_epoch": 1.0}},
     "cutoff_share": {"regularizer": {"when": "early", "cutoff_share": 0.1}, "schedule": {"steps": 100}},
     "gamma": {"regularizer": {"when": "annealed"}},
+    "tie": {"peer": {"name": ""}, "optimizer": {"ema": 0.9}},
+    "multi_sample": {"peer": {"name": ""}, "regularizer": {"every": 2}},
     "final": {"schedule": {"shape": "linear"}},
     "step_epochs": {"schedule": {"shape": "step"}},
     "step_factor": {"schedule": {"shape": "step"}},
@@ -136,7 +152,7 @@ OTHER = {
     "select": "last", "divergence": "mse", "interpolation": "random", "scale": [0.5, 1.0], "image_size": 40,
     "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5,
     "passes": 3, "second_dropout": 0.4, "label_kind": "value", "tokenizer": "bpe", "too_long": "error",
-    "validate": "loss", "batch_tokens": 4096,
+    "validate": "loss", "batch_tokens": 4096, "tie": "teacher",
 }  # fmt: skip
 
 
@@ -210,6 +226,7 @@ def test_readable_name() -> None:
         ({"drop_path": 0.1, "alpha": 1, "when": "early", "cutoff_epoch": 1}, "rdrop_early_stochastic_depth"),
         ({"dropout": 0.1, "drop_path": 0.1, "alpha": 1}, "rdrop_stochastic_depth"),
         ({"dropout": 0.1, "drop_path": 0.1}, "dropout_stochastic_depth"),
+        ({"drop_path": 0.1, "multi_sample": True}, "multi_sample_stochastic_depth"),
         ({"dropout": 0.1, "name": "mine"}, "mine"),
         ({"dropout": 0.1, "name": "mine", "when": "never"}, "none"),
     ],
@@ -221,8 +238,9 @@ def test_a_regularizer_is_named_by_its_options(regularizer: dict[str, Any], name
 def test_presets_are_named_after_their_files() -> None:
     for path in (ROOT / "conf/regularizer").glob("*.yaml"):
         values = {"regularizer": yaml.safe_load(path.read_text().replace("1e-3", "0.001"))}
-        peer = {"peer": {"name": "resnet18"}} if path.stem == "mutual" else {}
-        assert path.stem.startswith(canonical(from_dict(values | peer))[0].regularizer.name), path.name
+        needs = {"mutual": {"peer": {"name": "resnet18"}}, "rdrop_teacher": {"optimizer": {"ema": 0.9}}}
+        options = from_dict(values | needs.get(path.stem, {}))
+        assert path.stem.startswith(canonical(options)[0].regularizer.name), path.name
 
 
 def test_every_option_has_a_docstring() -> None:
