@@ -1,6 +1,7 @@
 """What limits a comparison, in sentences: missing seeds and values, different devices. Labels are in `backticks`."""
 
 from collections.abc import Iterable
+from statistics import fmean
 
 from rdrop_exp.report.comparison import Comparison, Report, Row
 from rdrop_exp.report.trial import Key, Status
@@ -38,6 +39,22 @@ def caveats(comparison: Comparison) -> list[str]:
     if len(devices) > 1:
         notes.append(f"Trials ran on different devices ({', '.join(devices)}): their times are not comparable.")
     return notes
+
+
+def calibration(comparison: Comparison) -> list[str]:
+    """What `monte_carlo` measured on test, means over seeds."""
+    parts = []
+    for row in comparison.rows:
+        trials = row.group.having(Status.FINISHED)
+        values = {
+            name: [100 * t.metrics[f"test/{name}"] for t in trials if f"test/{name}" in t.metrics]
+            for name in ("ece", "ece_mc", "accuracy_mc")
+        }
+        clean, *noisy = (f"{fmean(each):.2f}" for each in values.values() if each) if values["ece"] else ("",)
+        if clean:
+            parts.append(f"`{row.label}` {clean}" + (f" ({noisy[0]}, accuracy {noisy[1]})" if noisy else ""))
+    what = "Calibration error (ECE) on test in %, and in brackets that of the mean of noisy passes"
+    return [f"{what}: {', '.join(parts)}."] if parts else []
 
 
 def overall(report: Report, copies: int) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.report.answers import answers
-from rdrop_exp.report.caveats import caveats, overall
+from rdrop_exp.report.caveats import calibration, caveats, overall
 from rdrop_exp.report.collect import collect
 from rdrop_exp.report.comparison import Comparison, Report, Row, same_mean
 from rdrop_exp.report.groups import Setting, settings
@@ -58,7 +58,7 @@ def make_report(
         judge(family, smallest, power)
     add_items(comparisons)
     for comparison in comparisons:
-        comparison.notes += caveats(comparison)
+        comparison.notes += caveats(comparison) + calibration(comparison)
     report = Report(trials=trials, comparisons=comparisons, notes=[], sweeps=sweeps)
     report.notes += overall(report, copies)
     report.answers = answers(report, given, power)

@@ -13,6 +13,7 @@ from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.load import load_data
 from rdrop_exp.report.collect import collect
+from rdrop_exp.report.compare import make_report
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import checkpoint, trial
 from rdrop_exp.train.setup import initial_network, set_up
@@ -88,3 +89,14 @@ def test_without_noise_only_calibration_is_measured(tmp_path: Path) -> None:
 def test_it_is_refused_where_items_have_no_class() -> None:
     with pytest.raises(OptionError, match="monte_carlo=2 is for classification"):
         set_up(from_dict({"monte_carlo": 2, "dataset": {"name": "toy_language"}, "model": {"name": "gpt2"}}))
+
+
+def test_the_report_shows_it(tmp_path: Path) -> None:
+    run(tmp_path, {"monte_carlo": 2})
+    run(tmp_path, {"monte_carlo": 2, "regularizer": {"when": "never"}})
+    (note,) = [note for note in make_report([tmp_path]).comparisons[0].notes if "ECE" in note]
+    metrics = [trial.metrics for trial in collect([tmp_path])[0]]
+    noisy, clean = sorted(metrics, key=lambda m: "test/ece_mc" not in m)
+    assert f"`none` {100 * clean['test/ece']:.2f}" in note
+    ece, ece_mc, accuracy = (100 * noisy[f"test/{name}"] for name in ("ece", "ece_mc", "accuracy_mc"))
+    assert f"`dropout` {ece:.2f} ({ece_mc:.2f}, accuracy {accuracy:.2f})" in note
