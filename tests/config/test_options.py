@@ -122,6 +122,7 @@ NEEDS: dict[str, dict[str, Any]] = {  # what makes an option matter
     "ramp": {"regularizer": {"when": "early", "cutoff_epoch": 1.0}},
     "cutoff_share": {"regularizer": {"when": "early", "cutoff_share": 0.1}, "schedule": {"steps": 100}},
     "gamma": {"regularizer": {"when": "annealed"}},
+    "block_size": {"regularizer": {"drop_block": 0.1}},
     "final": {"schedule": {"shape": "linear"}},
     "step_epochs": {"schedule": {"shape": "step"}},
     "step_factor": {"schedule": {"shape": "step"}},
@@ -136,7 +137,7 @@ OTHER = {
     "select": "last", "divergence": "mse", "interpolation": "random", "scale": [0.5, 1.0], "image_size": 40,
     "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5,
     "passes": 3, "second_dropout": 0.4, "label_kind": "value", "tokenizer": "bpe", "too_long": "error",
-    "validate": "loss", "batch_tokens": 4096,
+    "validate": "loss", "batch_tokens": 4096, "dropout_profile": "reversed",
 }  # fmt: skip
 
 
