@@ -167,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--only", default="", help="ways with this in their name, such as patch")
+    parser.add_argument("--only", default="", help="ways with one of these in their name: patch,cosub")
     parser.add_argument("--torch-linear", action="store_true", help="fast_linear=false, as on CPUs that are not AMD's")
     parser.add_argument("--device", type=torch.device, default="cpu")
     o = parser.parse_args()
@@ -175,7 +175,11 @@ def main() -> None:
     print(f"torch {torch.__version__}, {o.device}, batch {o.batch}; ratio to `none`: median (lowest to highest)")
     for label, (model, args, size) in MODELS.items():
         lacks = PLACES[label.partition("_")[0]]
-        ways = [w for w in (*WAYS, *PLAIN) if o.only in w and not any(word in w for word in lacks)]
+        ways = [
+            w
+            for w in (*WAYS, *PLAIN)
+            if any(word in w for word in o.only.split(",")) and not any(word in w for word in lacks)
+        ]
         ways = list(dict.fromkeys(["none", *ways]))
         steps = {way: (make_ours if way in WAYS else make_plain)(way, model, args, size, o) for way in ways}
         for step in steps.values():

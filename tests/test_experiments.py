@@ -184,7 +184,8 @@ def preset_choices() -> Iterator[str]:
 
 @pytest.mark.parametrize("choices", list(preset_choices()))
 def test_every_preset_composes(choices: str) -> None:
-    o = composed(choices + (" peer=seresnet50" if choices.endswith("mutual") else ""))
+    needs = {"mutual": " peer=seresnet50", "rdrop_teacher": " optimizer.ema=0.9"}
+    o = composed(choices + "".join(needs[name] for name in needs if f"regularizer={name}" in choices.split()))
     for group, preset in (choice.split("=") for choice in choices.split()):
         if group in ("model", "peer") and preset not in ("timm", "none"):
             assert getattr(o, group).label == preset
