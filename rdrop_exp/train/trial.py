@@ -56,7 +56,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         other = code.differs(made_by(folder))
         print(f"Already finished: {folder}{f' (made by other code: {other})' if other else ''}")
         if options.monte_carlo and "test/ece" not in read_result(folder).get("metrics", {}):
-            print("It was tested without monte_carlo: rdrop-analyze measures the same from its weights")
+            print("It was tested without monte_carlo: rdrop-analyze --set test measures the same from its weights")
         if not spec.options.keep_weights:  # it may have been stopped just before this
             checkpoint.remove_outcome(folder)
         return read_result(folder)
