@@ -1,14 +1,18 @@
 """The command, as a user meets it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Command
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.train.refusals import question, refusal
+from tests.conftest import ROOT, Command, merged
 
 SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
 
@@ -66,8 +70,10 @@ def test_a_user_error_is_one_sentence_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_trial_runs_from_any_folder_and_is_skipped_the_second_time(command: Command, tmp_path: Path) -> None:
-    done = command(*SMALL, "regularizer=rdrop", "name=mine", "output_dir=here/results")
+def test_a_trial_runs_from_any_folder_and_is_skipped_the_second_time(
+    process: Command, command: Command, tmp_path: Path
+) -> None:
+    done = process(*SMALL, "regularizer=rdrop", "name=mine", "output_dir=here/results")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "test accuracy" in done.stdout
@@ -98,14 +104,8 @@ def test_flags_and_models_go_anywhere(command: Command, arguments: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("optimizer.name=adamw,adamx", "optimizer.name=adamx is not a timm optimizer"),
         ("optimizer.args.nope=1,2", "optimizer.args={'nope': 1}"),
-        ("model.args.nope=1,2", "model.args={"),
-        ("model.name=resnet18,rezznet18", "model.name=rezznet18 is not a timm model"),
         ("device=cpu,cudaa", "device=cudaa is not available"),
-        ("device=cpu,meta", "device=meta is not available"),
-        ("device=cpu,cpu:7", "device=cpu:7 is not available"),
-        ("regularizer=dropout regularizer.sites=head,mlp", "regularizer.sites=mlp"),
         ("dataset=imagenet dataset.root=/nowhere seed=0,1", "seed=0: dataset.root=/nowhere"),
         ("schedule.epochs=${nope}", "regularizer=none schedule.epochs='${nope}'"),
         ("dataset=range(1,2)", "regularizer=none dataset=1"),
@@ -120,6 +120,21 @@ def test_a_sweep_is_refused_before_its_first_trial(
     assert done.stderr.startswith(f"rdrop-exp: {message}")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimizer": {"name": "adamx"}}, "optimizer.name=adamx is not a timm optimizer"),
+        ({"model": {"args": {"nope": 1}}}, "model.args={"),
+        ({"model": {"name": "rezznet18"}}, "model.name=rezznet18 is not a timm model"),
+        ({"device": "meta"}, "device=meta is not available"),
+        ({"device": "cpu:7"}, "device=cpu:7 is not available"),
+        ({"regularizer": {"dropout": 0.1, "sites": "mlp"}}, "regularizer.sites=mlp"),
+    ],
+)
+def test_what_a_sweep_asks_of_timm_and_torch(values: dict[str, Any], message: str) -> None:
+    assert refusal(json.loads(question(from_dict(merged({"model": {"name": "resnet18"}}, values))))).startswith(message)
 
 
 def test_presets_of_ones_own_are_called_by_their_names(command: Command, tmp_path: Path) -> None:
