@@ -108,10 +108,5 @@ def command(*arguments: str) -> None:
     cli.main()
 
 
-def script(code: str) -> None:
-    """A Python program."""
-    exec(compile(code, "<script>", "exec"), {"__name__": "__main__"})
-
-
 if __name__ == "__main__":
     serve()
