@@ -233,8 +233,8 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer.name": "sgd", "schedule.steps": 3},
 }
 """Trials in which every option is tried, whether it can act there or not."""
-QUICK = ("none", "rdrop", "sgd")
-"""Those of the default suite."""
+QUICK = {"none": ("regularizer.",), "rdrop": ("",), "sgd": ("optimizer.", "schedule.")}
+"""Those of the default suite, and how the names of the options begin that are tried there."""
 
 ALIASES = {
     "regularizer.sites": "a preset stands for those of its sites that the model has",
