@@ -14,7 +14,7 @@ def test_the_starter_runs_as_written(command: Command, tmp_path: Path) -> None:
     done = command("experiment=mine", "schedule.epochs=1")
     assert done.returncode == 0, done.stderr
     assert "mine-resnet_micro_8-mine-p0.1" in done.stdout
-    done = command("sweep=mine", "schedule.epochs=1", "seed=0")
+    done = command("sweep=mine", "schedule.epochs=1", "seed=0", "hydra.launcher.slots=1")
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("outputs/mine/*/result.json"))) == 3
     tests = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True)

@@ -37,7 +37,14 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_sweep_of_a_function_of_ones_own(own: str, command: Command, tmp_path: Path) -> None:
-    words = ["-m", f"model.name={own}:small", "debug=tiny", "regularizer=none,rdrop", "name=mine"]
+    words = [
+        "-m",
+        f"model.name={own}:small",
+        "debug=tiny",
+        "regularizer=none,rdrop",
+        "name=mine",
+        "hydra.launcher.slots=1",
+    ]
     done = command(*words)
     assert done.returncode == 0, done.stderr
     assert "own_models:small" in done.stdout  # the report's setting
