@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     smallest = "smallest gain worth having (default: 0.4 points; 0.5 of perplexity, 0.01 of a loss)"
     add("--smallest", type=float, metavar="S", help=smallest)
     add("--stop-after", choices=STAGES, help="end after the pilot, or after the race (test is not read)")
+    add("--prune-within", action="store_true", help="stop the worse half of new settings early in training")
     add("--dry-run", action="store_true", help="show what the pilot will do and cost, and stop")
     add("--name", default="choose", help="folder of the trials under output_dir (default: choose)")
     add("--config-dir", type=Path, metavar="DIR", help="folder of your own presets, as for rdrop-exp")
@@ -94,6 +95,7 @@ def _run(args: argparse.Namespace) -> int:
         choice = session.begin(
             given, args.name, seconds or float(args.trials), workers, _option(args), amounts(args),
             smallest=args.smallest or given.scale.smallest, stop_after=Stage(args.stop_after or Stage.CONFIRM),
+            prune_within=args.prune_within,
         )  # fmt: skip
         print(*choice.outlook(), sep="\n", flush=True)
         if args.dry_run:

@@ -210,6 +210,8 @@ class Options:
     """What validation selects by: the task's metric, or the loss (generated text is then scored on test only)."""
     select: Literal["best", "last"] = "best"
     """Weights evaluated on the test set: best on validation, or last."""
+    pause_epoch: Annotated[int | None, Range(1), RUNTIME] = None
+    """Pause after the first validation from this epoch on, keeping a checkpoint; null or a later epoch trains on."""
     stop_loss: NonNegative = 0.0
     """Stop once the mean training loss over a logging interval falls below this value; 0: never."""
     checkpoint_seconds: Annotated[float, Range(0), RUNTIME] = 60.0

@@ -47,6 +47,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         notes=[*([changed] if changed else []), *replaced(), *(f"{name} has no effect" for name in spec.unused)],
         metric=f"val/{task_of(o).selection(o)[0]}",
         options=asdict(o),
+        pause=o.pause_epoch,
     )
 
 

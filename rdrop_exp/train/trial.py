@@ -24,8 +24,10 @@ from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import (
     describe,
     finished,
+    last_row,
     made_by,
     make_folder,
+    paused,
     place_trial,
     read_result,
     write_generated,
@@ -45,9 +47,14 @@ MakeAnalysis = Callable[[Setup], Callable[[int], Row]]
 Result = dict[str, Any]
 
 
+class Paused(Exception):
+    """Training has got as far as `pause_epoch`, and its state is saved."""
+
+
 def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None = None) -> Result | None:
     """Run the trial unless it is finished; return what result.json holds, or None while another process runs it.
 
+    Of a trial that pauses (`pause_epoch`), the metrics of its last validation; the same trial without it trains on.
     Everything that can be wrong with the options raises `OptionError` before anything is written. SIGINT and SIGTERM
     save a checkpoint and raise KeyboardInterrupt or SystemExit. `make_analysis` makes what `analysis.every` calls.
     """
@@ -58,6 +65,9 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         if not spec.options.keep_weights:  # it may have been stopped just before this
             checkpoint.remove_outcome(folder)
         return read_result(folder)
+    if paused(folder, spec.options.pause_epoch):
+        print(f"Already paused, or further, at epoch {spec.options.pause_epoch}: {folder}")
+        return describe(spec) | so_far(folder)
     if spec.options.analysis.every and make_analysis is None:
         raise OptionError(f"analysis.every={spec.options.analysis.every} has no effect without `make_analysis`")
     loggers.check(spec.options)
@@ -86,7 +96,7 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
             write_result(folder, result)
         else:
             result = _train(spec, folder, about, setup, saved, make_analysis)
-        if not spec.options.keep_weights:
+        if not spec.options.keep_weights and result["status"] != Status.PAUSED:
             (folder / checkpoint.NAME).unlink(missing_ok=True)
     if setup.device.type == "cuda":
         torch.cuda.empty_cache()  # a warm worker beside others must not keep what it no longer uses
@@ -128,8 +138,10 @@ def _train(
             tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")
         try:
             analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
-            hook = checkpoint_hook(spec, folder, setup.total_steps, received, tracker)
+            hook = checkpoint_hook(spec, folder, setup, received, tracker)
             progress, items, generated = train(setup, saved, tracker.row, hook, analyse)
+        except Paused:
+            return about | so_far(folder)
         except Exception as error:
             tracker.message(traceback.format_exc(), quiet=True)
             write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
@@ -150,18 +162,20 @@ def _train(
 
 
 def checkpoint_hook(
-    spec: TrialSpec, folder: Path, total_steps: int, received: list[int], tracker: Tracker
+    spec: TrialSpec, folder: Path, setup: Setup, received: list[int], tracker: Tracker
 ) -> CheckpointHook:
-    """What the loop calls after each step: saves a checkpoint when it is time, and when a signal asks to stop.
+    """What the loop calls after each step: saves a checkpoint when it is time, and where training stops.
 
-    One is due where training has ended, so that a test that fails is repeated alone.
+    It stops for a signal, and at `pause_epoch`. A checkpoint is due where training has ended, so that a test that fails
+    is repeated alone.
     """
-    last = time.monotonic()
+    last, per_epoch, pause = time.monotonic(), setup.data.steps_per_epoch, spec.options.pause_epoch
 
     def hook(p: Progress, state_dict: Callable[[], dict[str, Any]]) -> None:
         nonlocal last
-        tracker.advance(p.step / total_steps)
-        if not (p.ended or received) and time.monotonic() - last < spec.options.checkpoint_seconds:
+        tracker.advance(p.step / setup.total_steps)
+        pausing = pause is not None and not p.ended and p.step % per_epoch == 0 and p.step >= pause * per_epoch
+        if not (p.ended or received or pausing) and time.monotonic() - last < spec.options.checkpoint_seconds:
             return
         saved = state_dict() | {"identity": spec.identity}
         checkpoint.save(folder, saved)
@@ -169,8 +183,18 @@ def checkpoint_hook(
         if received:
             tracker.message(f"Stopped by {signal.Signals(received[0]).name} and saved after step {p.step}.")
             raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+        if pausing:
+            tracker.message(f"{folder.name}: paused after epoch {pause}; without pause_epoch it trains on.")
+            raise Paused
 
     return hook
+
+
+def so_far(folder: Path) -> Result:
+    """What is known of a paused trial: the metrics of its last row."""
+    row = last_row(folder)
+    metrics = {name: value for name, value in row.items() if name.startswith(("val/", "train/"))}
+    return {"status": Status.PAUSED, "metrics": metrics}
 
 
 @contextmanager

@@ -216,6 +216,7 @@ WALKS: dict[str, Walk] = {
     "validate": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "select": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "stop_loss": Walk((100.0,)),
+    "pause_epoch": Walk(exempt="tests/train/test_pause.py"),
     "same_code": Walk(exempt="it acts on finished trials: tests/runs/test_code.py"),
     "checkpoint_seconds": Walk((0.0,)),
     "keep_weights": Walk(),

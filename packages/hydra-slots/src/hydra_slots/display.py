@@ -46,7 +46,7 @@ class Display:
         self.columns = dict(columns or {})
         self.console = console or SweepConsole(highlight=False, soft_wrap=True)
         self.scores: dict[str, list[float]] = defaultdict(list)
-        self.finished = self.finished_earlier = 0
+        self.finished = self.paused = self.earlier = 0
         self.failures: list[TrialEvent] = []
         self.screen: Live | None = None
         self.last_drawn = 0.0
@@ -65,27 +65,33 @@ class Display:
             self.failures.append(event)
             self.line(f"{self.count()} failed   {name}  {event.reason}")
             return
-        self.finished += 1
         heading, score = score_of(event.result, self.metric_of[name])
-        if score is not None:
+        paused = event.kind in (EventKind.PAUSED, EventKind.PAUSED_EARLIER)
+        self.paused += paused
+        self.finished += not paused
+        if score is not None and not paused:
             self.scores[event.job.trial.group].append(score)
-        if event.kind == EventKind.FINISHED_EARLIER:
-            self.finished_earlier += 1
+        if event.kind in (EventKind.FINISHED_EARLIER, EventKind.PAUSED_EARLIER):
+            self.earlier += 1
             return
-        parts = [f"{self.count()} finished {name}"]
+        parts = [f"{self.count()} {'paused  ' if paused else 'finished'} {name}"]
         parts += [] if score is None else [f"{heading} {score:.4g}"]
         parts += [] if event.seconds is None else [duration(event.seconds)]
         parts += ["by another runner"] if event.kind == EventKind.FINISHED_ELSEWHERE else []
         self.line("  ".join(parts))
 
     def count(self) -> str:
-        return f"[{self.finished + len(self.failures)}/{self.total}]"
+        return f"[{self.ended}/{self.total}]"
+
+    @property
+    def ended(self) -> int:
+        return self.finished + self.paused + len(self.failures)
 
     # -- live view --------------------------------------------------------------------------------------------------
     @contextmanager
     def live(self) -> Iterator[None]:
         """While this lasts, a terminal shows a live table; elsewhere there are lines only."""
-        if not self.console.is_terminal or self.finished_earlier == self.total:
+        if not self.console.is_terminal or self.earlier == self.total:
             yield
             return
         with Live(console=self.console, auto_refresh=False, transient=True) as self.screen:
@@ -115,10 +121,11 @@ class Display:
     def overall(self, now: Snapshot) -> RenderableType:
         row = Table.grid(padding=(0, 2))
         words = [f"{self.finished}/{self.total} trials"]
+        words += [f"{self.paused} paused"] if self.paused else []
         words += [f"{len(self.failures)} failed"] if self.failures else []
         words += [f"{now.elsewhere} with another runner"] if now.elsewhere else []
         words += [f"about {duration(now.seconds_left)} left"] if now.seconds_left is not None else []
-        bar = ProgressBar(total=self.total, completed=self.finished + len(self.failures), width=40)
+        bar = ProgressBar(total=self.total, completed=self.ended, width=40)
         row.add_row(bar, ", ".join(words))
         return row
 

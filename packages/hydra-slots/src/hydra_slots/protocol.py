@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """What result.json says of a trial."""
+    """What became of a trial, as result.json says; one that is paused has none."""
 
     FINISHED = "finished"
     FAILED = "failed"
+    PAUSED = "paused"
 
 
 DAMAGED = (OSError, ValueError, RecursionError)
@@ -89,6 +90,11 @@ def written(folder: str | Path) -> float:
 
 def finished(folder: str | Path) -> bool:
     return read_result(folder).get("status") == Status.FINISHED
+
+
+def paused(folder: str | Path, pause: float | None) -> bool:
+    """Whether an unfinished trial has got as far as `pause` (`PlannedTrial.pause`)."""
+    return pause is not None and (as_number(last_row(folder).get("epoch")) or 0.0) >= pause
 
 
 def started(folder: str | Path) -> bool:
