@@ -2,7 +2,7 @@
 
 from hydra_slots import launcher, options, sweeper
 
-options.store()
+options.store(replace=False)
 
 
 class UnionSweeper(sweeper.UnionSweeper):

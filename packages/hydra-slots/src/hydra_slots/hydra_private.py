@@ -22,6 +22,14 @@ def store_config(group: str, name: str, node: Any) -> None:
     ConfigStore.instance().store(group=group, name=name, node=node, provider="hydra-slots", **_REPLACE)
 
 
+def is_stored(group: str, name: str) -> bool:
+    """Whether the ConfigStore has this configuration."""
+    try:
+        return f"{name}.yaml" in ConfigStore.instance().list(group)
+    except OSError:
+        return False
+
+
 def apply_overrides(overrides: Sequence[Override], cfg: DictConfig) -> None:
     """Change values of a composed configuration in place, exactly as Hydra does after composing."""
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), cfg)

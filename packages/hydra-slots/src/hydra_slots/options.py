@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 
 from hydra_slots.errors import SweepError, suggestion
-from hydra_slots.hydra_private import store_config
+from hydra_slots.hydra_private import is_stored, store_config
 
 PLUGIN = "hydra_plugins.hydra_slots"
 """Hydra insists that plugins live in this namespace."""
@@ -170,9 +170,14 @@ def why_unknown(key: str) -> str:
     return ""
 
 
-def store() -> None:
-    """Put both into the ConfigStore, without types: `checked` is clearer; `application` replaces the defaults above."""
+def store(replace: bool = True) -> None:
+    """Put both into the ConfigStore, without types: `checked` is clearer; `application` replaces the defaults above.
+
+    Without `replace`, those stay that are there: a worker process is given the ConfigStore with the application's.
+    """
     for cls, group, name in ((SlotsConf, "hydra/launcher", "slots"), (UnionConf, "hydra/sweeper", "union")):
+        if not replace and is_stored(group, name):
+            continue
         node = {"_target_": f"{PLUGIN}.{CLASSES[cls]}", **dataclasses.asdict(cls(**application.get(cls, {})))}
         config = OmegaConf.create(node)
         for mapping in (each for each in node if isinstance(node[each], dict)):
