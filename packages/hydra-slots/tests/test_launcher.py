@@ -274,7 +274,10 @@ def test_another_sweeper_gets_its_returns_in_order_and_no_skipping(tmp_path):
     for n in (1, 2):
         done = app.run("x=3,1,2", "hydra/sweeper=basic")
         assert done.code == 0, done.err
-        assert "3/3] finished" in done.out
+        assert done.out.startswith("3 trials: 3 to run on 2 workers\n")
+        assert {line.partition("] ")[2].rpartition("  ")[0] for line in done.out.splitlines() if "/3]" in line} == {
+            f"finished x={x}  value {x}" for x in (1, 2, 3)
+        }
         assert tries(app) == {"0": n, "1": n, "2": n}
     assert not app.results()
 

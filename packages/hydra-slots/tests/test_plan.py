@@ -270,7 +270,7 @@ def test_what_was_started_counts_as_to_be_resumed(hooked):
     folder = hooked.folder / "mine" / "2-0"
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").touch()
-    assert "2 trials (2 groups × 1 seed): 1 to resume, 1 to run on 2 workers" in hooked.run("x=1,2", DRY).out
+    assert "2 trials: 1 to resume, 1 to run on 2 workers" in hooked.run("x=1,2", DRY).out
 
 
 def test_planning_composes_what_hydra_composes(tmp_path):

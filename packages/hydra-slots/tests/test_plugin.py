@@ -1,11 +1,13 @@
 """The plugins as Hydra finds them: cheap to import, with or without `register()`, also after a reset of singletons."""
 
+import inspect
 import os
 import subprocess
 import sys
 
 import pytest
 
+from hydra_slots.protocol import Once
 from tests.conftest import ROOT
 from tests.foreign import App
 
@@ -110,3 +112,10 @@ Plugins.instance()
 print(ConfigStore.instance().load("hydra/launcher/slots.yaml").node.slots)
 """
     assert python("-c", code, cwd=ROOT, path=[ROOT / "src"]).stdout == "3\n"
+
+
+def test_callbacks_can_look_at_the_task():
+    """Hydra hands them the wrapped one."""
+    wrapped = Once(python)
+    assert inspect.unwrap(wrapped) is python
+    assert (wrapped.__module__, wrapped.__name__) == (__name__, "python")

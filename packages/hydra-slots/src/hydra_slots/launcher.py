@@ -87,4 +87,6 @@ class SlotsLauncher(Launcher):
         assert self.config is not None
         folder = hydra_folder(self.hydra_context.config_loader, self.config, overrides, index)
         label = " ".join(o for o in overrides if not o.startswith("hydra."))
-        return Job(index, overrides, label, PlannedTrial("", folder, label or f"job {index}"), protocol=False)
+        return Job(
+            index, overrides, label, PlannedTrial("", folder, label or f"job {index}", group=label), protocol=False
+        )

@@ -1,6 +1,7 @@
 """A trial as files in its folder: its status, progress and result; and a task that follows the protocol."""
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -138,7 +139,7 @@ class Once:
 
     def __init__(self, task: "Callable[[DictConfig], Any]") -> None:
         self.task = task
-        self.__name__ = getattr(task, "__name__", "task")
+        functools.update_wrapper(self, task)  # for callbacks that look at the task
 
     def __call__(self, cfg: "DictConfig") -> Any:
         """What the task returns, or returned when it finished; None while another process runs it."""

@@ -116,7 +116,7 @@ class TrialQueue:
         self.settle(job, result, None, kind)
 
     def settle(self, job: Job, outcome: JobReturn, seconds: float | None, kind: EventKind) -> None:
-        result = read_result(job.trial.folder) if job.protocol else {}
+        result = read_result(job.trial.folder) if job.protocol else {"value": outcome.return_value}
         known = as_number(result.get("seconds"))
         seconds = seconds if known is None else known
         self.outcomes[job.index] = outcome
