@@ -116,6 +116,10 @@ print(ConfigStore.instance().load("hydra/launcher/slots.yaml").node.slots)
 
 def test_callbacks_can_look_at_the_task():
     """Hydra hands them the wrapped one."""
-    wrapped = Once(python)
-    assert inspect.unwrap(wrapped) is python
-    assert (wrapped.__module__, wrapped.__name__) == (__name__, "python")
+
+    def task(cfg):
+        """The task's text."""
+
+    wrapped = Once(task)
+    assert inspect.unwrap(wrapped) is task
+    assert (wrapped.__module__, wrapped.__name__, wrapped.__doc__) == (__name__, "task", "The task's text.")

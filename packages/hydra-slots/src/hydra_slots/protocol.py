@@ -137,6 +137,8 @@ class Once:
     Wraps the tasks of applications that know nothing of the protocol; the folder is Hydra's runtime output directory.
     """
 
+    __name__: str
+
     def __init__(self, task: "Callable[[DictConfig], Any]") -> None:
         self.task = task
         functools.update_wrapper(self, task)  # for callbacks that look at the task
