@@ -63,7 +63,7 @@ class UnionSweeper(Sweeper):
         if not getattr(getattr(self.launcher, "options", None), "dry_run", False):
             write_sweep(plan, content)
         results = self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
-        report_failures(results, [job.label for job in plan.jobs])
+        report_failures(results, [job.label for job in plan.jobs], listed=hasattr(self.launcher, "plan"))
         return [results]
 
     def plan(self, arguments: list[str]) -> Any:
@@ -158,18 +158,17 @@ def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:
     return [f"Warning: the sweep's baseline {baseline} is not among these trials"]
 
 
-def report_failures(results: Sequence[JobReturn], labels: list[str]) -> None:
-    """Exit with code 1 where a job failed; the reasons, all of them, go to the terminal first."""
+def report_failures(results: Sequence[JobReturn], labels: list[str], listed: bool) -> None:
+    """Exit with code 1 where a job failed; the reasons go to the terminal first, unless the launcher `listed` them."""
     import sys
 
     from hydra_slots.hydra_private import returned_or_raised
     from hydra_slots.output import say
 
     failed = [(r, label) for r, label in zip(results, labels, strict=False) if r.status == JobStatus.FAILED]
-    for result, label in failed:
+    for result, label in [] if listed else failed:
         error = returned_or_raised(result)
-        if not getattr(error, "reported", False):  # the launcher `slots` has printed it already
-            say(f"failed: {label}: {type(error).__name__}: {error}", sys.stderr)
+        say(f"failed: {label}: {type(error).__name__}: {error}", sys.stderr)
     if failed:
         not_run = sum(r.status == JobStatus.UNKNOWN for r in results)
         rest = f", {not_run} did not run" if not_run else ""
