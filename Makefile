@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SLOTS := packages/hydra-slots
+HYDRA_VERSIONS ?= 1.3.2 1.4.0rc3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-slow test-faults test-hydra-next lint format docs picture bench clean
+.PHONY: help install demo test test-slow test-faults test-hydra lint format docs picture bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -32,10 +33,11 @@ test-faults: install ## Inject a fault at every file operation of a trial, and k
 	$(BIN)/python -m pytest -s -m faults tests/faults
 	cd $(SLOTS) && ../../$(BIN)/python -m pytest -s -m faults tests/test_faults.py
 
-test-hydra-next: install ## Run the launcher tests against Hydra's release candidate, in a second environment
-	$(PYTHON) -m venv --system-site-packages .venv-next
-	.venv-next/bin/python -m pip install --quiet --upgrade "hydra-core==1.4.0rc3" pytest pytest-timeout rich cloudpickle
-	cd $(SLOTS) && PYTHONPATH=src ../../.venv-next/bin/python -m pytest
+test-hydra: ## Run the tests of hydra-slots with other versions of Hydra, each in a new environment
+	@for version in $(HYDRA_VERSIONS); do echo "== Hydra $$version"; \
+	$(PYTHON) -m venv .venv-hydra-$$version && \
+	.venv-hydra-$$version/bin/python -m pip install --quiet "hydra-core==$$version" --editable "$(SLOTS)[test]" && \
+	(cd $(SLOTS) && ../../.venv-hydra-$$version/bin/python -m pytest -n 2 --dist worksteal -m "not faults") || exit 1; done
 
 lint: install ## Check style, formatting and types
 	$(BIN)/ruff check .

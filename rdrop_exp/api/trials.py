@@ -76,7 +76,7 @@ def sweep(overrides: Iterable[str] | Mapping[str, Any]) -> int:
 
     >>> import rdrop_exp
     >>> rdrop_exp.sweep(["regularizer=none,dropout", "hydra.launcher.dry_run=true"])  # doctest: +ELLIPSIS
-    2 trials (2 groups × 1 seed): ...
+    2 trials: ...
     0
     """
     command = [sys.executable, "-m", "rdrop_exp", "-m", *_words(overrides)]

@@ -87,6 +87,7 @@ def test_cores_are_shared_by_threads_where_there_is_no_gpu():
     environment = allocate(gpus=0, threads=3, slots=1)[0].environment()
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
     assert "CUDA_VISIBLE_DEVICES" not in environment
+    assert environment["HYDRA_SLOT"] == "0"
 
 
 @pytest.mark.parametrize("gpus", ["abc", -1, 1.5, True, ["a"], {"a": 1}, "0,,1"])

@@ -28,7 +28,7 @@ class Slot:
 
     def environment(self) -> dict[str, str]:
         """Environment of its worker, to be set before anything is imported."""
-        variables = dict.fromkeys(THREADS, str(self.threads)) | {"RDROP_SLOT": str(self.index)}
+        variables = dict.fromkeys(THREADS, str(self.threads)) | {"HYDRA_SLOT": str(self.index)}
         return variables if self.gpu is None else variables | {"CUDA_VISIBLE_DEVICES": self.gpu}
 
     def __str__(self) -> str:

@@ -132,15 +132,15 @@ class Display:
     def workers(self, rows: Sequence[WorkerRow]) -> RenderableType:
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("worker")
-        table.add_column("trial", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("trial")
         table.add_column("done", justify="right", no_wrap=True, overflow="ellipsis", max_width=24)
         for heading in (*self.columns, "MiB", "time"):
-            table.add_column(Text(heading), justify="right")
+            table.add_column(Text(heading), justify="right", no_wrap=True)
         for row in rows:
             share = as_number(row.metrics.get("progress"))
             table.add_row(
                 row.worker.removeprefix("worker "),
-                Text(row.trial or "idle"),
+                shortened(row.trial or "idle"),
                 Text(row.stage if share is None else f"{share:.0%}"),
                 *(number(self.value(row, keys)) for keys in self.columns.values()),
                 "" if row.memory is None else f"{row.memory:,}",
@@ -156,11 +156,10 @@ class Display:
     def ranking(self) -> RenderableType:
         """Groups by their mean metric over finished trials, best first; metric by metric where there are several."""
         table = Table(box=None, padding=(0, 1), header_style="dim")
-        table.add_column("group", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("group")
         metrics = [metric or "value" for metric in dict.fromkeys(self.metrics[group] for group in self.scores)]
-        table.add_column(Text(metrics[0] if len(metrics) == 1 else "value"), justify="right")
-        table.add_column("sd", justify="right")
-        table.add_column("n", justify="right")
+        for heading in (metrics[0] if len(metrics) == 1 else "value", "sd", "n"):
+            table.add_column(Text(heading), justify="right", no_wrap=True)
 
         def rank(item: tuple[str, list[float]]) -> tuple[int, float]:
             metric = self.metrics[item[0]]
@@ -171,7 +170,7 @@ class Display:
             spread = f"{statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
             heading = f"{self.metrics[group] or 'value'} " if len(metrics) > 1 else ""
             value = Text(f"{heading}{statistics.fmean(scores):.4f}")
-            table.add_row(Text(self.names[group]), value, spread, str(len(scores)))
+            table.add_row(shortened(self.names[group]), value, spread, str(len(scores)))
         return table
 
 
@@ -200,6 +199,11 @@ def group_names(jobs: Sequence[Job]) -> dict[str, str]:
         common[job.trial.group] = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     first = {job.trial.group: job.trial.name for job in reversed(jobs)}
     return {group: "".join(words).rstrip(" -") or first[group] for group, words in common.items()}
+
+
+def shortened(name: str) -> Text:
+    """A name that gives way to the numbers beside it: rich narrows columns that may wrap, and this does not wrap."""
+    return Text(name, no_wrap=True, overflow="ellipsis")
 
 
 def number(value: Any) -> str:

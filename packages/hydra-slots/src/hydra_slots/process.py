@@ -109,11 +109,12 @@ def unnamed_file() -> IO[bytes]:
 
 def write_setup(context: Any, task: Any, master: Any, accumulate_key: str | None) -> IO[bytes]:
     """An unnamed file with what every worker needs to run Hydra jobs; it goes when the last process closes it."""
-    import cloudpickle
     from hydra.core.singleton import Singleton
+
+    from hydra_slots.pickling import dumps
 
     state = {"context": context, "task": task, "master": master, "singletons": Singleton.get_state()}
     file = unnamed_file()
-    pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": cloudpickle.dumps(state)}, file)
+    pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": dumps(state)}, file)
     file.flush()
     return file

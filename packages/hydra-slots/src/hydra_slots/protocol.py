@@ -1,6 +1,7 @@
 """A trial as files in its folder: its status, progress and result; and a task that follows the protocol."""
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -142,9 +143,11 @@ class Once:
     Wraps the tasks of applications that know nothing of the protocol; the folder is Hydra's runtime output directory.
     """
 
+    __name__: str
+
     def __init__(self, task: "Callable[[DictConfig], Any]") -> None:
         self.task = task
-        self.__name__ = getattr(task, "__name__", "task")
+        functools.update_wrapper(self, task)  # for callbacks that look at the task
 
     def __call__(self, cfg: "DictConfig") -> Any:
         """What the task returns, or returned when it finished; None while another process runs it."""

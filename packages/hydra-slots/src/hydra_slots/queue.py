@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hydra_slots.eta import Estimate
 from hydra_slots.events import EventKind, TrialEvent
+from hydra_slots.hydra_private import returned_or_raised
 from hydra_slots.lock import is_locked
 from hydra_slots.protocol import (
     Status,
@@ -28,9 +29,7 @@ CHECK_INTERVAL = 1.0  # seconds between checks of the trials of other runners
 
 
 class TrialFailed(RuntimeError):
-    """Why a trial failed for good; stands as its job's error."""
-
-    reported = True
+    """Why a trial failed for good; stands as its job's error where its task has raised none."""
 
 
 class TrialQueue:
@@ -142,7 +141,7 @@ class TrialQueue:
         self.events.append(TrialEvent(kind, job, result={"metrics": row}))
 
     def settle(self, job: Job, outcome: JobReturn, seconds: float | None, kind: EventKind) -> None:
-        result = read_result(job.trial.folder) if job.protocol else {}
+        result = read_result(job.trial.folder) if job.protocol else {"value": outcome.return_value}
         known = as_number(result.get("seconds"))
         seconds = seconds if known is None else known
         self.outcomes[job.index] = outcome
@@ -157,7 +156,8 @@ class TrialQueue:
             self.waiting.append(job)
             return
         outcome = unpickled(blob) or JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
-        outcome.return_value = TrialFailed(reason)
+        if not isinstance(returned_or_raised(outcome), BaseException):
+            outcome.return_value = TrialFailed(reason)
         self.outcomes[job.index] = outcome
         self.failures.append((job, reason))
         if job.protocol and written(job.trial.folder) < self.start_times[job.index]:  # the task itself wrote none

@@ -50,14 +50,14 @@ def summary(plan: SweepPlan, workers: int, every: bool) -> str:
 
 
 def sizes(plan: SweepPlan) -> str:
-    """`6 trials (3 groups × 2 seeds)`; without seeds where groups differ in size or have one trial each."""
+    """`6 trials (3 groups × 2 seeds)`; without seeds where groups differ in size, and no groups of one trial each."""
     of_group = Counter(job.trial.group for job in plan.jobs)
     seeds = set(of_group.values())
     text = counted(len(plan.jobs), "trial")
-    if len(plan.jobs) < 2:
+    if seeds <= {1}:
         return text
     groups = counted(len(of_group), "group")
-    return f"{text} ({groups} × {counted(seeds.pop(), 'seed')})" if len(seeds) == 1 else f"{text} ({groups})"
+    return f"{text} ({groups} × {seeds.pop()} seeds)" if len(seeds) == 1 else f"{text} ({groups})"
 
 
 def work_left(plan: SweepPlan, states: dict[int, TrialState], estimate: Estimate, workers: int) -> str:
