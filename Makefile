@@ -50,8 +50,14 @@ format: install ## Fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install ## Regenerate docs/options.md from rdrop_exp/config/options.py
+docs: .venv/docs ## Regenerate docs/options.md from options.py, and build the documentation site in site/
 	$(BIN)/python -m rdrop_exp.config.reference > docs/options.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/site/mkdocs.yml
+	@echo "Built site/index.html (python -m http.server -d site serves it with its search)"
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
 
 picture: demo ## Draw docs/report.png from the demo's report (needs Chromium)
 	$(BIN)/python docs/picture.py outputs/demo docs/report.png
@@ -60,5 +66,5 @@ bench: install ## Run every CPU benchmark (about an hour)
 	@for file in $(filter-out benchmarks/plain.py benchmarks/clock.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean: ## Remove build files, caches and results (keeps .venv and data)
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache outputs/*/
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache outputs/*/
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -206,28 +206,3 @@ def test_debug_groups(command: Command, tmp_path: Path, group: str) -> None:
 def test_debug_tiny_runs_any_model(command: Command, model: str) -> None:
     done = command("debug=tiny", f"model={model}", "regularizer=rdrop")
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
-    """Built, unpacked far away, and run with the same packages: the YAML travels inside."""
-    root = ROOT
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
-    done = subprocess.run(
-        [sys.executable, "-c", "import rdrop_exp, rdrop_exp.cli as c; print(rdrop_exp.__file__); c.main()", *SMALL],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert str(site) in done.stdout
-    assert (tmp_path / "outputs/default").is_dir()
