@@ -12,7 +12,7 @@ import pytest
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.train.refusals import question, refusal
-from tests.conftest import ROOT, Command, merged
+from tests.conftest import Command, merged
 
 SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
 
