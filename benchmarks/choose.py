@@ -188,11 +188,12 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="*", default=[150, 300, 400, 600])
     parser.add_argument("--every", type=int, default=1000, help="print after every so many problems")
     parser.add_argument("--prune-within", action="store_true", help="measure it, and nothing else")
+    parser.add_argument("--shares", type=float, nargs="*", default=list(SHARES), help="of training, where trials pause")
     parser.add_argument("--spreads", choices=("uniform", "sweeps"), default="uniform", help="see SWEEPS")
     given = parser.parse_args()
     sweeps = given.spreads == "sweeps"
     if given.prune_within:
-        prune_within(given.problems, given.set, given.budgets, sweeps)
+        prune_within(given.problems, given.set, given.budgets, sweeps, tuple(given.shares))
         return
     tallies = {budget: Tally() for budget in given.budgets}
     for i in range(given.problems):
@@ -208,10 +209,10 @@ def main() -> None:
                 print(f"  {budget} trials: {tally}", flush=True)
 
 
-def prune_within(problems: int, which: int, budgets: list[int], sweeps: bool) -> None:
+def prune_within(problems: int, which: int, budgets: list[int], sweeps: bool, shares: tuple[float, ...]) -> None:
     """How often the best is found with and without pauses on the same problems, and what is stopped early."""
     for budget in budgets:
-        for pauses in ((), SHARES):
+        for pauses in ((), shares):
             totals: dict[str, float] = Counter()
             for i in range(problems):
                 problem = make_problem(np.random.default_rng([which, i]), False, sweeps)
