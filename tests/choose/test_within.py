@@ -44,7 +44,7 @@ def test_only_what_has_made_its_last_switch_is_judged() -> None:
 
 def early_score(key: Any) -> Score:
     """As in `test_policy`; settings of the highest rates are far behind at the pause."""
-    final = score(lambda s: 2.0 if s.family == "rdrop" else 0.0, *key[:2], sd=0.2)
+    final = score(lambda s: 2.0 if s.family == "rdrop" else 0.0, key[0], key[1], sd=0.2)
     behind = 5.0 * (bool(key[0].levels) and key[0].levels[0] == 4)
     assert final.val is not None
     if len(key) == 3:
