@@ -121,7 +121,7 @@ def _timed(
 ) -> tuple[Plan, float]:
     """The plan with what starting a round takes, and the seconds of a trial; `OptionError` for too small a budget."""
     cost = measure_cost(given)
-    plan, seconds = replace(plan, overhead=round(cost.startup, 1)), cost.seconds()
+    plan, seconds = replace(plan, overhead=round(cost.startup, 1)), cost.trial
     needed = fewest * seconds / workers + 3 * plan.overhead
     if needed > plan.budget:
         raise OptionError(f"{option} is too small: {fewest} trials, the fewest possible, take about {amount(needed)}")

@@ -71,7 +71,7 @@ def test_a_model_without_noise_sites(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_a_time_that_is_too_short_says_what_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cost = TrialCost(items_per_second=100.0, startup=1.0, steps=45, batch_size=64, evaluated=600)
+    cost = TrialCost(trial=30.0, startup=1.0)
     monkeypatch.setattr("rdrop_exp.choose.session.measure_cost", lambda given: cost)
     monkeypatch.chdir(tmp_path)
     assert cli.main([*SMALLEST, "--budget", "1s"]) == 2
@@ -263,7 +263,7 @@ def test_a_dry_run_writes_nothing(launched: list[Any], tmp_path: Path, capsys: p
 def test_a_budget_of_time_is_counted_in_time(
     launched: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cost = TrialCost(items_per_second=1e6, startup=1.0, steps=45, batch_size=64, evaluated=600)
+    cost = TrialCost(trial=0.5, startup=1.0)
     monkeypatch.setattr("rdrop_exp.choose.session.measure_cost", lambda given: cost)
     assert cli.main([*SMALLEST, "--budget", "2m", "--stop-after", "pilot", "hydra.launcher.slots=2"]) == 0
     assert "2 min left" in capsys.readouterr().out
