@@ -130,11 +130,9 @@ def _finish(args: argparse.Namespace, given: "GivenSetting", choice: "Session", 
     """Print the answer, and write the page and answer.yaml."""
     from rdrop_exp.choose.page import write_page
     from rdrop_exp.choose.plan import Stage
-    from rdrop_exp.choose.words import paragraph, why
+    from rdrop_exp.choose.words import paragraph
 
     text = paragraph(answer, choice.plan, given.scale, choice.amount)
-    for event in answer.events[-3:] if answer.stage != Stage.CONFIRM else ():
-        print(f"  {why(event, given.scale)}")
     print(f"\n{text}")
     print(f"Page: {write_page(choice.folder, choice.trials.folders, text, choice.scores, answer, given.scale)}")
     if answer.stage != Stage.PILOT:

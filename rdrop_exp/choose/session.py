@@ -65,6 +65,7 @@ class Session:
                     raise OptionError(
                         f"{len(left)} trials of this round did not finish: run the same command to resume"
                     )
+            display.end(now.events if now.stage != Stage.CONFIRM else ())
         return now
 
     def launch(self, now: Round, missing: list[Trial], display: Display) -> None:
