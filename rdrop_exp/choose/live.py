@@ -95,8 +95,10 @@ class Display:
         rows = [self.row(setting, now) for setting in self.ranked(now)]
         shown = max(3, self.console.height - OTHER_LINES - len(gone))
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-        table.add_column(f"Gain on validation in {self.scale.unit}", no_wrap=True, max_width=self.console.width - 31)
-        for heading, width in (("Gain", 8), ("95 %", 7), ("Seeds", 5)):
+        table.add_column(
+            f"Difference on validation ({self.scale.unit})", no_wrap=True, max_width=self.console.width - 31
+        )
+        for heading, width in (("", 8), ("95 %", 7), ("Seeds", 5)):
             table.add_column(heading, justify="right", width=width)
         table.add_column(width=6)
         for row in rows[:shown]:

@@ -13,6 +13,7 @@ from rdrop_exp.choose.policy import decide
 from rdrop_exp.choose.setting import GivenSetting
 from rdrop_exp.choose.stages import fewest_trials
 from rdrop_exp.choose.trials import Trials, label
+from rdrop_exp.config.compose import replaced
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.runs.folder import atomic_file, read_yaml
 
@@ -42,7 +43,13 @@ class Session:
         first = f"Pilot: {n} seeds each of none and {label(plan.standard)}"
         if self.seconds:
             first += f", about {2 * n * self.seconds / max(1, workers or 0) + plan.overhead:.0f} s"
-        return [f"{budget}.", f"{first}. Then race and confirmation: at least {fewest_trials(plan)} trials in all."]
+        names = dict.fromkeys(family.name for families in plan.families.values() for family in families)
+        own = replaced(("regularizer", name) for name in names)
+        return [
+            *own,
+            f"{budget}.",
+            f"{first}. Then race and confirmation: at least {fewest_trials(plan)} trials in all.",
+        ]
 
     def start(self) -> None:
         """Write down what is fixed."""
@@ -99,9 +106,11 @@ def begin(
     path, seconds = folder / STATE, None
     if path.is_file():
         known = _known(path)
-        for key, value in fixed.items():
-            if known.get(key) != value and key != "workers":
-                raise OptionError(f"{folder} was started with {key} {known.get(key)}, not {value}: use another --name")
+        for before, now in ((known, fixed), (known.get("overrides") or {}, fixed["overrides"])):
+            for key in dict.fromkeys([*now, *before]):
+                if before.get(key) != now.get(key) and key not in ("workers", "overhead", "overrides"):
+                    was, given_now = (f"{key}={each[key]}" if key in each else f"no {key}" for each in (before, now))
+                    raise OptionError(f"{folder} was started with {was}, not {given_now}: use another --name")
         fixed = known
     standard = next(family.start for family in FAMILIES if family.name == given.noise)
     regimes = {regime: families(regime, given.dropouts, given.branches, given.steps) for regime in Regime}

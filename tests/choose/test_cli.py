@@ -213,7 +213,9 @@ def test_a_whole_choice_and_the_same_again(
     assert len(launched) == count
     assert capsys.readouterr().out == output
     assert cli.main([*SMALLEST, "--trials", "70"]) == 2
-    assert "--name" in capsys.readouterr().err
+    assert "was started with budget=60.0, not budget=70.0: use another --name" in capsys.readouterr().err
+    assert cli.main([*words, "schedule.steps=20"]) == 2
+    assert "no schedule.steps, not schedule.steps=20" in capsys.readouterr().err
     assert cli.main([*SMALLEST, "--trials", "60", "--name", "other"]) == 0  # trials of another experiment are used
     assert len(launched) == count
 
