@@ -42,6 +42,7 @@ def tables(folder: Path) -> tuple[object, list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="reads /proc")
 def test_a_choice_that_was_interrupted_decides_as_one_that_was_not(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
