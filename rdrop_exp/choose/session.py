@@ -14,6 +14,7 @@ from rdrop_exp.choose.setting import GivenSetting
 from rdrop_exp.choose.stages import fewest_trials
 from rdrop_exp.choose.trials import Trials, label
 from rdrop_exp.choose.within import pauses
+from rdrop_exp.config.compose import replaced
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.runs.folder import atomic_file, paused, read_yaml
 
@@ -46,7 +47,13 @@ class Session:
         first = f"Pilot: {n} seeds each of none and {label(plan.standard)}"
         if self.seconds:
             first += f", about {2 * n * self.seconds / max(1, workers or 0) + plan.overhead:.0f} s"
-        return [f"{budget}.", f"{first}. Then race and confirmation: at least {fewest_trials(plan)} trials in all."]
+        names = dict.fromkeys(family.name for families in plan.families.values() for family in families)
+        own = replaced(("regularizer", name) for name in names)
+        return [
+            *own,
+            f"{budget}.",
+            f"{first}. Then race and confirmation: at least {fewest_trials(plan)} trials in all.",
+        ]
 
     def start(self) -> None:
         """Write down what is fixed."""
@@ -70,6 +77,7 @@ class Session:
                     raise OptionError(
                         f"{len(left)} trials of this round did not finish: run the same command to resume"
                     )
+            display.end(now.events if now.stage != Stage.CONFIRM else ())
         return now
 
     def launch(self, now: Round, missing: list[Trial], display: Display) -> None:
@@ -107,9 +115,11 @@ def begin(
     path, seconds = folder / STATE, None
     if path.is_file():
         known = _known(path)
-        for key, value in fixed.items():
-            if known.get(key) != value and key != "workers":
-                raise OptionError(f"{folder} was started with {key} {known.get(key)}, not {value}: use another --name")
+        for before, now in ((known, fixed), (known.get("overrides") or {}, fixed["overrides"])):
+            for key in dict.fromkeys([*now, *before]):
+                if before.get(key) != now.get(key) and key not in ("workers", "overhead", "overrides"):
+                    was, given_now = (f"{key}={each[key]}" if key in each else f"no {key}" for each in (before, now))
+                    raise OptionError(f"{folder} was started with {was}, not {given_now}: use another --name")
         fixed = known
     shares = pauses(given.steps, given.per_epoch, given.o.validate_every) if prune_within else ()
     standard = next(family.start for family in FAMILIES if family.name == given.noise)
@@ -131,7 +141,7 @@ def _timed(
 ) -> tuple[Plan, float]:
     """The plan with what starting a round takes, and the seconds of a trial; `OptionError` for too small a budget."""
     cost = measure_cost(given)
-    plan, seconds = replace(plan, overhead=round(cost.startup, 1)), cost.seconds()
+    plan, seconds = replace(plan, overhead=round(cost.startup, 1)), cost.trial
     needed = fewest * seconds / workers + 3 * plan.overhead
     if needed > plan.budget:
         raise OptionError(f"{option} is too small: {fewest} trials, the fewest possible, take about {amount(needed)}")

@@ -113,7 +113,8 @@ def paragraph(answer: Answer, plan: Plan, scale: Scale, amount: Amount) -> str:
         assert answer.effect is not None
         interval = scale.interval(*answer.interval or (math.inf,) * 2)
         gain = f"{scale.signed(answer.effect)} {scale.unit}{interval}"
-        result = f"{gain} on test over {base}, {answer.seeds} fresh seeds"
+        lower = "" if scale.higher_is_better else ", lower is better"
+        result = f"{gain} on test over {base}, {answer.seeds} fresh seeds{lower}"
         if answer.outcome == Outcome.GAIN:
             return f"Use {best}: {result}{cost}."
         if answer.outcome == Outcome.NO_GAIN:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rdrop_exp.config.identity import TEXTS
 from rdrop_exp.config.options import Options
+from rdrop_exp.config.registry import TASKS
 from rdrop_exp.config.schema import OptionError
 
 SECONDS = 120.0
@@ -28,6 +29,8 @@ def ask(o: Options) -> None:
     """Have what timm and torch decide of these options tried, unless it was accepted before."""
     global _process
     line = question(o)
+    if o.dataset.name in TASKS:  # the plugin is not loaded there: its models are tried when their trials start
+        return
     if line in _asked or (_digest(line) in _accepted() and not _own_code(o)):
         return
     _asked.add(line)
