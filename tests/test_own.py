@@ -13,7 +13,10 @@ def test_the_starter_runs_as_written(command: Command, tmp_path: Path) -> None:
     assert command("init", ".").returncode == 0
     done = command("experiment=mine", "schedule.epochs=1")
     assert done.returncode == 0, done.stderr
-    assert "mine-resnet_micro_8-mine-p0.1" in done.stdout
+    assert "mine-resnet_micro_8-mine-p0.1-cutoff0.5-a0.5-s0" in done.stdout
+    done = command("plugins=[my_task]", "dataset.name=brightness", "regularizer=rdrop", "schedule.epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "test mae" in done.stdout
     done = command("sweep=mine", "schedule.epochs=1", "seed=0")
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("outputs/mine/*/result.json"))) == 3
