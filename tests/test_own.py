@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rdrop_exp.config import plugins
+from rdrop_exp.config import plugins, registry
 from rdrop_exp.config.checks import from_dict
+from rdrop_exp.config.schema import OptionError
 from rdrop_exp.config.starter import STARTER
 from rdrop_exp.runs.folder import read_items
 from rdrop_exp.tasks.choose import task_of
@@ -42,6 +44,19 @@ def test_a_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (result["metric"]["name"], result["metric"]["higher_is_better"]) == ("mae", False)
     assert 0 < result["metrics"]["test/mae"] < 1
     assert len(read_items(folder_of(o))["test"]) == 80
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "words"),
+    [(registry.TASKS, "digits", "package's"), (registry.DATA_SETS, "cola", "package's"), (registry.TASKS, "x", "int")],
+)
+def test_names_that_are_taken_and_tasks_that_are_none(
+    monkeypatch: pytest.MonkeyPatch, table: Any, name: str, words: str
+) -> None:
+    monkeypatch.setitem(table, name, lambda o: 3)
+    with pytest.raises(OptionError, match=words) as error:
+        task_of(from_dict({"dataset": {"name": name}}))
+    assert f"dataset.name={name}" in str(error.value)
 
 
 def test_own_files_come_before_the_package(command: Command, tmp_path: Path) -> None:
