@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rdrop_exp.config.checks import from_dict
+from rdrop_exp.data.datasets import Preview
 from rdrop_exp.train.refusals import question, refusal
 from tests.conftest import Command, merged
 
@@ -134,7 +135,8 @@ def test_a_sweep_is_refused_before_its_first_trial(
     ],
 )
 def test_what_a_sweep_asks_of_timm_and_torch(values: dict[str, Any], message: str) -> None:
-    assert refusal(json.loads(question(from_dict(merged({"model": {"name": "resnet18"}}, values))))).startswith(message)
+    options = from_dict(merged({"model": {"name": "resnet18"}}, values))
+    assert refusal(json.loads(question(options, Preview("", "")))).startswith(message)
 
 
 def test_presets_of_ones_own_are_called_by_their_names(command: Command, tmp_path: Path) -> None:

@@ -65,15 +65,12 @@ def run(overrides: Overrides = ()) -> LoadedTrial:
         ('finished', (2, 10))
     """
     from rdrop_exp.cli import analysis_of
-    from rdrop_exp.config.identity import trial_spec
-    from rdrop_exp.runs.folder import place_trial
-    from rdrop_exp.tasks.choose import task_of
     from rdrop_exp.train import trial
 
     words = [] if isinstance(overrides, Options) else _words(overrides)
     options = overrides if isinstance(overrides, Options) else _composed(words)
-    result = trial.run(options, shlex.join(["rdrop-exp", *words]), analysis_of(options))
-    _, folder, _ = place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
+    _, folder, _ = placed = trial.place(options)
+    result = trial.run(options, shlex.join(["rdrop-exp", *words]), analysis_of(options), placed)
     if result is None:
         raise OptionError(f"another process is running this trial: {folder}")
     return LoadedTrial(folder, result)

@@ -14,7 +14,6 @@ from rdrop_exp.choose.setting import GivenSetting
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.runs.folder import load_result, paused, read_result, read_rows, trial_folder
-from rdrop_exp.tasks.choose import task_of
 
 BY_NAME = {family.name: family for family in FAMILIES}
 
@@ -96,13 +95,10 @@ class Trials:
         """Of a part of a trial, from its speed."""
         if self.seconds_per_cost is None:
             return share
-        o, epoch = self.given.o, self.pause_epoch(share)
-        rows = [row for row in rows if row["epoch"] <= epoch and f"{task_of(o).unit}_per_second" in row]
+        speed, epoch = f"{self.given.task.unit}_per_second", self.pause_epoch(share)
+        rows = [row for row in rows if row["epoch"] <= epoch and speed in row]
         steps = (row["step"] - before for row, before in zip(rows, [0, *(row["step"] for row in rows)], strict=False))
-        units = o.optimizer.batch_size / self.given.items_per_unit
-        seconds: float = sum(
-            n * units / row[f"{task_of(o).unit}_per_second"] for n, row in zip(steps, rows, strict=True)
-        )
+        seconds: float = sum(n * self.given.units_per_step / row[speed] for n, row in zip(steps, rows, strict=True))
         return seconds / self.seconds_per_cost
 
     def _ended(self, spec: TrialSpec) -> tuple[Path, Score] | None:

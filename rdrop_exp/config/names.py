@@ -5,6 +5,9 @@ from rdrop_exp.config.options import Options, Regularizer
 LONGEST_NAME = 200
 """Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""
 
+CUTOFF = {"early": "until", "late": "from"}
+"""What the cutoff is to a schedule; schedules of one's own may use it in any way."""
+
 
 def trial_name(o: Options) -> str:
     """The trial in a few words, such as `digits-vit_micro-early_dropout-p0.1-until5-s0`."""
@@ -16,7 +19,7 @@ def trial_name(o: Options) -> str:
     if r.drop_path:
         words.append(f"sd{r.drop_path:g}")
     if r.cutoff_epoch is not None:
-        words.append(f"{'until' if r.when == 'early' else 'from'}{r.cutoff_epoch:g}")
+        words.append(f"{CUTOFF.get(r.when, 'cutoff')}{r.cutoff_epoch:g}")
     if r.alpha:
         words.append(f"a{r.alpha:g}" + (f"x{r.passes}" if r.passes != 2 else ""))
     name = "-".join([*words, f"s{o.seed}"]).replace("/", "_").replace(":", "_")

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 import torch
@@ -87,6 +88,19 @@ class Streamed:
         yield last
 
 
+def start_fork_server() -> None:
+    """Start it, and so its workers, deaf to what ends a process group (Ctrl-C, `timeout`, Slurm).
+
+    The training process has yet to save a checkpoint, for which it may wait for a batch. A signal mask is inherited.
+    """
+    resource_tracker.ensure_running()  # the server would start it, which unblocks these signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class PersistentLoader:
     """A DataLoader whose batches are set before each pass, so that its workers survive between passes."""
 
@@ -99,6 +113,8 @@ class PersistentLoader:
             method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
             context = multiprocessing.get_context(method)
             context.set_forkserver_preload(["rdrop_exp.data.stream", "timm.data"])
+            if method == "forkserver":
+                start_fork_server()
         self.batch_keys = BatchKeys()
         self.loader = DataLoader(
             items,
@@ -203,11 +219,10 @@ def collate(items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
 
 
 def follow_parent(worker: int) -> None:
-    """Tie a worker's life to the training process: ignore Ctrl-C, which reaches both, and exit when that process dies.
+    """Tie a worker's life to the training process: exit when that process dies.
 
     torch watches the worker's direct parent, the fork server, which outlives the training process.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

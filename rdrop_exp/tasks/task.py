@@ -63,8 +63,11 @@ class Task:
     fingerprint: Callable[[Dataset], str]
     """Of one's own files, or the name of a published data set; quick where it can be."""
     load: Callable[[Options, torch.device], Data]
-    check_model: Callable[[Options], None]
-    """Builds the model without data and without memory; `OptionError` for what timm or transformers refuse."""
+    check_model: Callable[[Options, Preview], None]
+    """Builds the model without memory where it can; `OptionError` for what timm, transformers or it itself refuse.
+
+    Of what `preview` gave, the sizes are known for models of one's own alone.
+    """
     build: Callable[[Options, Any, torch.device], tuple[nn.Module, InstalledNoise]]
     """(options, data.spec, device): the network with its initial weights, and its noise."""
     meter: Callable[[Options, Data, str], Meter]

@@ -31,7 +31,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
     data = look_at(options.dataset)
     loggers.check(options)
     check_divergence(options.regularizer.divergence)
-    refusals.ask(options)
+    refusals.ask(options, data)
     spec, folder, changed = place_trial(trial_spec(options, data.fingerprint))
     o, r = spec.options, spec.options.regularizer
     passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every

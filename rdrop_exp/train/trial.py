@@ -45,20 +45,30 @@ from rdrop_exp.train.tracking import Tracker
 
 MakeAnalysis = Callable[[Setup], Callable[[int], Row]]
 Result = dict[str, Any]
+Placed = tuple[TrialSpec, Path, str]
+"""As `runs.folder.place_trial`."""
 
 
 class Paused(Exception):
     """Training has got as far as `pause_epoch`, and its state is saved."""
 
 
-def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None = None) -> Result | None:
+def place(options: Options) -> Placed:
+    """Where the trial is, with the data as they are now: files of one's own are listed, or read, for it."""
+    return place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
+
+
+def run(
+    options: Options, command: str = "", make_analysis: MakeAnalysis | None = None, placed: Placed | None = None
+) -> Result | None:
     """Run the trial unless it is finished; return what result.json holds, or None while another process runs it.
 
     Of a trial that pauses (`pause_epoch`), the metrics of its last validation; the same trial without it trains on.
     Everything that can be wrong with the options raises `OptionError` before anything is written. SIGINT and SIGTERM
     save a checkpoint and raise KeyboardInterrupt or SystemExit. `make_analysis` makes what `analysis.every` calls.
+    `placed`: what `place` gave, where that is known.
     """
-    spec, folder, changed = place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
+    spec, folder, changed = placed or place(options)
     if finished(folder):
         other = code.differs(made_by(folder))
         print(f"Already finished: {folder}{f' (made by other code: {other})' if other else ''}")
