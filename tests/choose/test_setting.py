@@ -12,12 +12,10 @@ from torch import nn
 
 from rdrop_exp.choose.launching import TIMED_STEPS, cost
 from rdrop_exp.choose.setting import examine
-from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.registry import TASKS
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.tasks import images
-from rdrop_exp.train import refusals
 
 SETS = {"train": 64, "validation": 20, "test": 30}
 
@@ -62,9 +60,3 @@ def test_a_trial_costs_what_its_later_steps_and_its_evaluation_take(hydra_config
     assert known.startup == 3.5
     evaluation = 1.5 * (8 * 145 + 320) / (7 * 145 + 320)
     assert known.trial == pytest.approx(40 * 32 / 640 + evaluation)
-
-
-def test_the_plan_does_not_ask_timm_about_the_task_of_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TASKS, "vectors", vectors(2))
-    monkeypatch.setattr(refusals.subprocess, "Popen", pytest.fail)
-    refusals.ask(Options(dataset=Dataset(name="vectors")))
