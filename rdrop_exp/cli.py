@@ -28,6 +28,7 @@ from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
 from rdrop_exp.config.starter import init
 from rdrop_exp.console import status
+from rdrop_exp.hardware import rank
 from rdrop_exp.train.planning import look_at
 
 HELP = "; rdrop-exp --help lists the choices"
@@ -47,7 +48,7 @@ def task(cfg: DictConfig) -> float | None:
         check_chosen(options, overrides)
         if alone:
             look_at(options.dataset)  # likewise
-            print(*(f"{sentence}\n" for sentence in replaced()), sep="", end="", flush=True)
+            print(*(f"{sentence}\n" for sentence in replaced() if not rank()), sep="", end="", flush=True)
         with status("loading torch"):
             from rdrop_exp.tasks.choose import task_of
             from rdrop_exp.train import trial
@@ -133,6 +134,10 @@ def main() -> NoReturn:
             sys.exit(0)
         register()
         sys.argv[1:] = hydra_slots.arguments(arrange(sys.argv[1:]))
+        if "WORLD_SIZE" in os.environ and {"-m", "--multirun"} & set(sys.argv):
+            raise OptionError(
+                "-m under torchrun would run the sweep on every rank: use hydra.launcher.ranks_per_trial=N"
+            )
         hydra.main(config_path=str(packaged("conf")), config_name="train", **_VERSION)(task)()
     except KeyboardInterrupt:
         _exit(130, "Stopped. Run the same command to resume.")
@@ -157,7 +162,8 @@ def exit_with(error: Exception) -> NoReturn:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    print(f"rdrop-exp: {printable(message)}", file=sys.stderr)
+    if not rank():  # which hears of what befalls the others
+        print(f"rdrop-exp: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 
