@@ -6,14 +6,10 @@ Each rank takes its part of the same batches. The loss on a rank is its sum over
 the whole batch, so gradients and losses are summed over ranks, not averaged. Alone, a process does none of this.
 """
 
-import functools
 import inspect
-import os
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -25,11 +21,9 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Data
 from rdrop_exp.data.shard import Shard
 from rdrop_exp.seeds import derive_seed
-from rdrop_exp.train.watch import LostRank, Watch, connect
+from rdrop_exp.train.watch import Watch
 
 T = TypeVar("T")
-TIMEOUT = timedelta(hours=2)
-"""Longest wait for another rank that lives: the first one may be reading data or writing. Dead ones are noticed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,8 +35,8 @@ class World:
     watch: Watch | None = None
     said: int = 0
     """Words of `start` in this trial; 2: all."""
-    group: Any = None
-    """Through which tensors on the device are summed; words go through torch's default group, which is gloo."""
+    nccl: Any = None
+    """The group for tensors on GPUs, where each rank has one; all else goes through torch's default group, gloo."""
 
     @property
     def shard(self) -> Shard:
@@ -53,21 +47,20 @@ class World:
         """Seconds within which a second signal is the first one's echo."""
         return 0.0 if self.size == 1 else 2.0
 
-    def use(self, device: torch.device) -> None:
-        """Compute on this rank's device of that kind; `OptionError` where there is none."""
+    def check(self, device: torch.device) -> None:
+        """`OptionError` where the ranks cannot all compute on a device of that kind."""
         if self.size == 1:
             return
-        here = int(os.environ.get("LOCAL_RANK") or 0)
         if device.type not in ("cpu", "cuda") or device.index is not None:
             raise OptionError(f"device={device} is one device, but this trial has {self.size} ranks: use cuda or cpu")
-        if device.type == "cuda":
-            if here >= torch.cuda.device_count():
-                raise OptionError(
-                    f"{torch.cuda.device_count()} GPUs are visible, but this trial has {here + 1} ranks or more on"
-                    " this machine: start as many as there are GPUs, or set device=cpu"
-                )
-            torch.cuda.set_device(here)
-            self.group = _nccl()
+        if device.type == "cuda" and self.nccl is None:
+            raise OptionError(
+                f"device={device}: this trial has {self.size} ranks, more than GPUs: start fewer, or set device=cpu"
+            )
+
+    def group(self, device: torch.device) -> Any:
+        """Through which tensors on that device are summed."""
+        return dist.group.WORLD if device.type == "cpu" else self.nccl
 
     # -- words ------------------------------------------------------------------------------------------------------
     def from_first(self, value: T) -> T:
@@ -134,31 +127,32 @@ class World:
         if self.size == 1:
             return value
         tensor = torch.as_tensor(value, device=device).clone()
-        dist.all_reduce(tensor, group=self.group)
+        dist.all_reduce(tensor, group=self.group(device))
         return tensor
 
     def replicate(self, network: nn.Module, data: Data) -> nn.Module:
         """The network whose backward pass sums gradients over ranks."""
         if self.size == 1:
             return network
+        group = self.group(next(network.parameters()).device)
         unused = _has_unused(network, next(data.given([data.train_items[:1]], None)).inputs)
         known = inspect.signature(DistributedDataParallel).parameters
         buffers: Any = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
         replica = DistributedDataParallel(
             network,
-            process_group=self.group,
+            process_group=group,
             gradient_as_bucket_view=True,
             find_unused_parameters=unused,
             **buffers,
         )
-        replica.register_comm_hook(self.group, _summed)
+        replica.register_comm_hook(group, _summed)
         return replica
 
     def mean(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over ranks."""
         if self.size > 1 and tensors:
             flat = torch.cat([tensor.flatten() for tensor in tensors])
-            dist.all_reduce(flat, group=self.group)
+            dist.all_reduce(flat, group=self.group(flat.device))
             for tensor, part in zip(tensors, (flat / self.size).split([t.numel() for t in tensors]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
@@ -200,50 +194,3 @@ def _has_unused(network: nn.Module, inputs: Any) -> bool:
     gradients = torch.autograd.grad(network(inputs).float().sum(), parameters, allow_unused=True)
     network.train()
     return any(gradient is None for gradient in gradients)
-
-
-@contextmanager
-def joined() -> Iterator[World]:
-    """The ranks of this trial; alone, where nothing such as torchrun says that there are more.
-
-    An error in the block that another rank has caused becomes a `LostRank`, which says so in one sentence.
-    """
-    world = _world()
-    watch = world.watch
-    if watch is None:
-        yield world
-        return
-    watch.begin()
-    world.said = 0
-    try:
-        yield world
-    except BaseException as error:
-        cause = watch.cause(error) if isinstance(error, Exception) else error
-        if world.rank == 0:
-            watch.end()
-        elif isinstance(cause, LostRank):
-            watch.leave()
-            watch.report()
-            raise SystemExit(1) from error
-        else:
-            watch.fail(traceback.format_exc() if isinstance(error, Exception) else "")
-        raise cause from (None if cause is error else error)
-    watch.end()
-
-
-@functools.cache
-def _world() -> World:
-    size = int(os.environ.get("WORLD_SIZE") or 1)
-    if size == 1:
-        return ALONE
-    if "MASTER_ADDR" not in os.environ or "RANK" not in os.environ:
-        raise OptionError(f"WORLD_SIZE={size} is set, but not RANK and MASTER_ADDR: start the ranks with torchrun")
-    dist.init_process_group("gloo", timeout=TIMEOUT)
-    world = World(dist.get_rank(), size, group=dist.group.WORLD)
-    world.watch = connect(world.rank, size, world.from_first)
-    return world
-
-
-@functools.cache
-def _nccl() -> Any:
-    return dist.new_group(backend="nccl", timeout=TIMEOUT)

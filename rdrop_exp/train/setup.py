@@ -49,7 +49,7 @@ def set_up(o: Options, world: World = ALONE) -> Setup:
     torch.set_num_threads(o.threads or default_threads())
     check_divergence(o.regularizer.divergence)
     device = choose_device(o.device)
-    world.use(device)
+    world.check(device)
     data = task_of(o).load(o, device)
     network, noise = initial_network(o, data.spec, device)
     make_optimizer(o.optimizer, network)  # refuses what timm would
@@ -74,7 +74,7 @@ def divide(setup: Setup) -> None:
         raise OptionError(f"compile_mode={o.compile_mode} is for one rank, and {why}: use compile_mode=default")
     data.shard = setup.world.shard
     if o.sync_batchnorm:
-        synchronise(setup.network, setup.device, setup.world.group)
+        synchronise(setup.network, setup.device, setup.world.group(setup.device))
 
 
 def default_threads() -> int:

@@ -31,8 +31,9 @@ from rdrop_exp.runs.folder import (
     write_start,
 )
 from rdrop_exp.tasks.choose import task_of
-from rdrop_exp.train import checkpoint, loggers, parallel
+from rdrop_exp.train import checkpoint, loggers
 from rdrop_exp.train.follow import MakeAnalysis, follow
+from rdrop_exp.train.joining import joined
 from rdrop_exp.train.loop import CheckpointHook, train
 from rdrop_exp.train.parallel import World
 from rdrop_exp.train.setup import Setup, set_up
@@ -49,9 +50,9 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
     Everything that can be wrong with the options raises `OptionError` before anything is written. SIGINT and SIGTERM
     save a checkpoint and raise KeyboardInterrupt or SystemExit. `make_analysis` makes what `analysis.every` calls.
 
-    Of several ranks (`parallel`), the first does all that is written here; None on the others.
+    Of several ranks (`joining`), the first does all that is written here; None on the others.
     """
-    with parallel.joined() as world:
+    with joined() as world:
         if world.rank:
             follow(world, make_analysis)
             return None

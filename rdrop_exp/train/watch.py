@@ -105,9 +105,8 @@ class Watch:
         with self.news:
             self.over += len(data)
             if not data and not self.reason:
-                why = told.splitlines()[-1] if told else "was lost (killed, or out of memory)"
-                self.reason = f"rank {rank} of this trial {'failed: ' if told else ''}{why}"
-                self.reason += "" if told else "; run the same command to resume"
+                why = f"failed: {told.splitlines()[-1]}" if told else "was killed; run the same command to resume"
+                self.reason = f"rank {rank} of this trial {why}"
                 self.details = told
             self.news.notify_all()
             if self.active and self._ended():

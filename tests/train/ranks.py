@@ -73,7 +73,7 @@ def _run(rank: int, size: int, port: int, jobs: list[Job], folder: Path) -> None
 
     for job in jobs:
         steps = itertools.count(1)
-        loop.train_step = stopping if job.stop else train_step
+        loop.train_step = stopping if job.stop else train_step  # type: ignore[assignment]
         try:
             trial.run(from_dict(job.options), "", make_analysis)
         except (OptionError, LostRank) as error:

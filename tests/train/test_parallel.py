@@ -150,7 +150,7 @@ def test_a_killed_rank_ends_the_trial_which_then_resumes(root: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     assert ranks.wait(processes, 30.0) == [1, -signal.SIGKILL]
     assert time.monotonic() - began < 30
-    sentence = "rank 1 of this trial was lost (killed, or out of memory); run the same command to resume"
+    sentence = "rank 1 of this trial was killed; run the same command to resume"
     assert (folder / "rank0.txt").read_text().splitlines()[-1] == f"LostRank: {sentence}"
     assert read_result(metrics.parent)["error"] == sentence
     result = trial.run(from_dict(values))
