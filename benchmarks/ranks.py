@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 VIT = {"patch_size": 2, "embed_dim": 96, "depth": 6, "num_heads": 3}
-ROUNDS = 3
+
 WARM = 4
 PARAMETERS, FLOPS = 86.6e6, 105e9
 """Of ViT-B/16 at 224 pixels; per image and step, forward and backward."""
@@ -96,10 +96,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     best: dict[int, tuple[float, float]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(args.rounds):
         for ranks in args.ranks:
             found = measure(ranks, args.steps)
             best[ranks] = tuple(map(min, found, best.get(ranks, found)))  # type: ignore[assignment]

@@ -22,13 +22,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 import hydra_slots
+from hydra_slots.devices import rank
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
 from rdrop_exp.config.starter import init
 from rdrop_exp.console import status
-from rdrop_exp.hardware import rank
 from rdrop_exp.train.planning import look_at
 
 HELP = "; rdrop-exp --help lists the choices"

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hydra_slots.devices import rank
 from rdrop_exp.config.schema import OptionError
 
 
@@ -22,8 +23,8 @@ def run(name: str, action: Callable[[argparse.Namespace], int | None], args: arg
 
 @contextmanager
 def status(text: str) -> Iterator[None]:
-    """Say what is being done while it lasts, in a terminal; elsewhere say nothing."""
-    if not sys.stdout.isatty():
+    """Say what is being done while it lasts, in a terminal; elsewhere, and on further ranks of a trial, say nothing."""
+    if rank() or not sys.stdout.isatty():
         yield
         return
     from rich.console import Console

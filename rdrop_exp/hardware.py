@@ -5,13 +5,13 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from hydra_slots.devices import cores, rank
+from hydra_slots.devices import cores
 from rdrop_exp.config.schema import OptionError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_device", "cores", "describe_device", "local_ranks", "rank", "versions"]
+__all__ = ["choose_device", "cores", "describe_device", "local_ranks", "versions"]
 
 
 def choose_device(name: str) -> "torch.device":
