@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hydra_slots.devices import rank
 from rdrop_exp.config.schema import OptionError
 
 
@@ -24,6 +23,8 @@ def run(name: str, action: Callable[[argparse.Namespace], int | None], args: arg
 @contextmanager
 def status(text: str) -> Iterator[None]:
     """Say what is being done while it lasts, in a terminal; elsewhere, and on further ranks of a trial, say nothing."""
+    from hydra_slots.devices import rank  # with it comes Hydra, which --help does without
+
     if rank() or not sys.stdout.isatty():
         yield
         return
