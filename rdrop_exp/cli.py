@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 import hydra_slots
+from hydra_slots.devices import rank
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
 from rdrop_exp.config.options import Options
@@ -48,7 +49,7 @@ def task(cfg: DictConfig) -> float | None:
             from rdrop_exp.train.planning import look_at
 
             look_at(options.dataset)  # likewise
-            print(*(f"{sentence}\n" for sentence in replaced()), sep="", end="", flush=True)
+            print(*(f"{sentence}\n" for sentence in replaced() if not rank()), sep="", end="", flush=True)
         with status("loading torch"):
             from rdrop_exp.tasks.choose import task_of
             from rdrop_exp.train import trial
@@ -136,6 +137,10 @@ def main() -> NoReturn:
         if {"--help", "-h", "--shell-completion", "-sc"} & set(sys.argv[1:]):
             _copy_no_store()
         sys.argv[1:] = hydra_slots.arguments(arrange(sys.argv[1:]))
+        if "WORLD_SIZE" in os.environ and {"-m", "--multirun"} & set(sys.argv):
+            raise OptionError(
+                "-m under torchrun would run the sweep on every rank: use hydra.launcher.ranks_per_trial=N"
+            )
         hydra.main(config_path=str(packaged("conf")), config_name="train", **_VERSION)(task)()
     except KeyboardInterrupt:
         _exit(130, "Stopped. Run the same command to resume.")
@@ -166,7 +171,8 @@ def exit_with(error: Exception) -> NoReturn:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    print(f"rdrop-exp: {printable(message)}", file=sys.stderr)
+    if not rank():  # which hears of what befalls the others
+        print(f"rdrop-exp: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

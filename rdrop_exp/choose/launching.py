@@ -42,7 +42,7 @@ def worker_slots(launcher: list[str]) -> list[Any]:
     values = {name: yaml.safe_load(text) for name, _, text in words if "." not in name}
     try:
         o = checked(SlotsConf, values)
-        return allocate(o.gpus, o.per_gpu, o.threads, o.slots)
+        return allocate(o.gpus, o.per_gpu, o.threads, o.slots, o.ranks_per_trial)
     except ValueError as error:
         raise OptionError(str(error)) from None
 

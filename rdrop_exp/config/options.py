@@ -200,6 +200,8 @@ class Options:
     """Compute a residual branch only for the samples that stochastic depth keeps; false: compute all and mask."""
     fast_linear: Annotated[bool, RUNTIME] = True
     """On AMD CPUs, run float32 linear layers with oneDNN; false: PyTorch's default, MKL."""
+    sync_batchnorm: Annotated[bool, RUNTIME] = True
+    """On several ranks, BatchNorm goes by the whole batch, as on one; false: by each rank's part, which is faster."""
     device: Annotated[str, RUNTIME] = "auto"
     """auto (best available device), cpu, cuda, cuda:1 or mps."""
     threads: Annotated[int | None, Range(1, 1024), RUNTIME] = None

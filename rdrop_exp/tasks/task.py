@@ -21,12 +21,28 @@ if TYPE_CHECKING:
     from rdrop_exp.noise.install import InstalledNoise
 
 
+class Gather(Protocol):
+    """How the processes of a trial put together what each has measured on its part of a set."""
+
+    def total(self, value: Any) -> Any:
+        """A number or tensor, summed over the processes."""
+        ...
+
+    def interleaved(self, values: Any) -> Any:
+        """A list, or a tensor (items, …), of one process → of all, in the order of the evaluation batches."""
+        ...
+
+
 class Meter(Protocol):
     """Measures one set, batch by batch, noise off."""
 
     def add(self, network: nn.Module, outputs: Tensor, batch: Batch) -> None:
         """Take in a batch and the network's outputs for it; never waits for the device."""
         ...
+
+    def merge(self, gather: Gather) -> None:
+        """Several processes: take in what the others have measured, as if this one had seen all batches."""
+        raise NotImplementedError
 
     def row(self) -> dict[str, float]:
         """The metrics of all batches, with the prefix: val/loss, val/accuracy, …"""

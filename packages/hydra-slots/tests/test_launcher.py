@@ -154,6 +154,32 @@ def test_gpus_are_given_to_workers_one_each_and_threads_with_them(tmp_path):
     assert sorted(gpu for gpus in workers.values() for gpu in gpus) == ["3", "3", "5", "5"]
 
 
+def test_a_trial_of_several_processes_runs_in_each_and_its_first_one_answers(tmp_path):
+    body = """
+ranks = [os.environ[k] for k in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "CUDA_VISIBLE_DEVICES")]
+with open(folder / f"rank{ranks[0]}", "a") as file:
+    file.write(f"{os.getpid()} ")
+if cfg.x == 1 and ranks[0] == "1" and len((folder / "rank1").read_text().split()) == 1:
+    os.kill(os.getpid(), 9)
+while not (folder / "rank1").exists() or (cfg.x == 1 and len((folder / "rank1").read_text().split()) == 1):
+    time.sleep(0.01)  # as a collective operation waits
+return [*ranks, os.environ["MASTER_PORT"], os.getpid()]
+"""
+    app = App(tmp_path, body)
+    pool = ["hydra.launcher.gpus=[3,5,6]", "hydra.launcher.ranks_per_trial=2", "hydra.launcher.slots=null"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hydra_slots.team.GRACE", 0.5)
+        done = app.run("x=0,1,2", *pool)
+    assert done.code == 0, done.out
+    assert "on 1 worker" in done.out
+    assert "retrying x=1: process killed by SIGKILL" in done.out
+    assert [value[:4] for value in app.values()] == [["0", "0", "2", "3,5"]] * 3
+    pids = [path.read_text().split() for path in (tmp_path / "out").glob("*/rank?")]
+    assert sorted(map(len, pids)) == [1, 1, 1, 1, 2, 2]
+    logs = [path.read_text() for path in (tmp_path / "out").glob("*/log.txt")]
+    assert sorted(log.count("# ") for log in logs) == [1, 1, 2]
+
+
 def test_workers_stay_warm_and_the_longest_trial_is_first(tmp_path):
     app = App(tmp_path, "return [os.getpid(), time.time()]", CONFIG + "  sweeper: {describe: 'sized:describe'}\n")
     (tmp_path / "sized.py").write_text(

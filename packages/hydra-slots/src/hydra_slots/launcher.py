@@ -37,7 +37,7 @@ class SlotsLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.options = o = checked(SlotsConf, self.given)
         self.summary = load_hook(o.summary, "hydra.launcher.summary") if o.summary else None
-        self.slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots)
+        self.slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots, o.ranks_per_trial)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Every job's return, in order, failed ones too; exits with 128 + signal where it was stopped by one."""

@@ -80,6 +80,8 @@ class SlotsConf:
     """A list as CUDA_VISIBLE_DEVICES has it, or a number of GPUs; null: all visible ones; 0: the CPU."""
     threads: int = whole(1, 1, 1024)
     """CPU threads of each trial; without GPUs there is a worker for every `threads` cores."""
+    ranks_per_trial: int = whole(1, 1, 1024)
+    """Processes of each trial, which it joins by torch.distributed: each on a GPU of its own, or on `threads` cores."""
     slots: int | None = whole(None, 1, 1024)
     """Number of workers; null: from the above."""
     retries: int = whole(1, 0)

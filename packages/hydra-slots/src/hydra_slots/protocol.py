@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from hydra_slots.devices import rank
 from hydra_slots.lock import lock
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class Once:
         from hydra.core.hydra_config import HydraConfig
 
         folder = HydraConfig.get().runtime.output_dir
+        if rank():  # the first process of the trial does the rest
+            return None if finished(folder) else self.task(cfg)
         with lock(folder) as acquired:
             if not acquired:
                 return None
