@@ -5,7 +5,7 @@
 
 One thread; in each round all take turns, three steps each, on the same batch. `plain` is timm's own noise, and R-Drop
 as its authors' snippet has it, in two forwards (`plain.py`). `no short cuts` repeats the inputs and computes what
-stochastic depth drops (share_passes=false skip_dropped=false).
+stochastic depth drops (share_passes=false skip_dropped=false). The ideal of patch dropout is a slice of the tokens.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 import plain
 import torch
 from clock import seconds
-from torch import Tensor
+from torch import Tensor, nn
 
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.models.build import build_network
@@ -38,6 +38,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
 }
 TIED = {"dropout": 0.1, "alpha": 0.5}
 TIED_DEPTH = {"drop_path": 0.1, "alpha": 0.5}
+IDEAL = "half of the patches, by a slice"
 WAYS: dict[str, tuple[dict[str, Any], float, bool]] = {  # options, share of the rates, whether short cuts are taken
     "none": ({"when": "never"}, 0.0, True),
     "dropout": ({"dropout": 0.1}, 1.0, True),
@@ -49,12 +50,23 @@ WAYS: dict[str, tuple[dict[str, Any], float, bool]] = {  # options, share of the
     "R-Drop by stochastic depth": (TIED_DEPTH, 1.0, True),
     "R-Drop by stochastic depth, no short cuts": (TIED_DEPTH, 1.0, False),
     "R-Drop while no noise is active": (TIED, 0.0, True),
+    "patch dropout 0.5": ({"patch_dropout": 0.5}, 1.0, True),
+    IDEAL: ({"when": "never"}, 0.0, True),
+    "R-Drop by patch dropout 0.5": ({"patch_dropout": 0.5, "alpha": 0.5}, 1.0, True),
+    "drop key 0.1": ({"drop_key": 0.1}, 1.0, True),
+    "head dropout 0.2": ({"head_dropout": 0.2}, 1.0, True),
+    "dropout, front loaded": ({"dropout": 0.1, "dropout_profile": "front_loaded"}, 1.0, True),
+    "drop block 0.1": ({"drop_block": 0.1, "block_size": 2}, 1.0, True),
+    "R-Block": ({"drop_block": 0.1, "block_size": 2, "alpha": 0.5}, 1.0, True),
 }
+PLACES = {"vit": ("drop block", "R-Block"), "resnet": ("sites", "patch", "key", "head", "front")}
+"""Model → words of the ways that it has no place for."""
 PLAIN: dict[str, dict[str, float]] = {
     "plain: dropout": {"dropout": 0.1},
     "plain: stochastic depth": {"drop_path": 0.1},
     "plain: R-Drop": {"dropout": 0.1, "alpha": 0.5},
     "plain: R-Drop by stochastic depth": {"drop_path": 0.1, "alpha": 0.5},
+    "plain: patch dropout 0.5": {"patch_dropout": 0.5},
 }
 
 
@@ -65,6 +77,8 @@ def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse
     options = from_dict({"model": {"name": model, "args": args}, "regularizer": regularizer} | switches)
     torch.manual_seed(0)
     network, noise = build_network(options, classes=10, channels=1, image_size=size, device=o.device)
+    if way == IDEAL:
+        network.patch_drop = Half()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     inputs, targets = batch(o, size)
     alpha = regularizer.get("alpha", 0.0)
@@ -80,12 +94,21 @@ def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse
     return step
 
 
+class Half(nn.Module):
+    """(batch, 1 + n, width) → the class token and the first half of the patches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : 1 + round((x.shape[1] - 1) / 2)].contiguous()
+
+
 def make_plain(way: str, model: str, args: dict[str, Any], size: int, o: argparse.Namespace) -> Callable[[], None]:
     """The same with timm's own noise, and R-Drop as two forwards."""
     rates: dict[str, Any] = dict(PLAIN[way])
     alpha = rates.pop("alpha", 0.0)
     resnet = model.startswith("resnet")
     args = args if resnet else args | {"img_size": size}
+    if patches := rates.pop("patch_dropout", 0.0):
+        args = args | {"patch_drop_rate": patches}
     torch.manual_seed(0)
     network = plain.network(model, args, sites="head" if resnet else "dru", **rates).to(o.device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -117,15 +140,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--only", default="", help="ways with this in their name, such as patch")
     parser.add_argument("--torch-linear", action="store_true", help="fast_linear=false, as on CPUs that are not AMD's")
     parser.add_argument("--device", type=torch.device, default="cpu")
     o = parser.parse_args()
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, {o.device}, batch {o.batch}; ratio to `none`: median (lowest to highest)")
     for label, (model, args, size) in MODELS.items():
-        ways = [w for w in WAYS if not (label.startswith("resnet") and "sites" in w)]
-        steps = {way: make_ours(way, model, args, size, o) for way in ways}
-        steps |= {way: make_plain(way, model, args, size, o) for way in PLAIN}
+        lacks = PLACES[label.partition("_")[0]]
+        ways = [w for w in (*WAYS, *PLAIN) if o.only in w and not any(word in w for word in lacks)]
+        ways = list(dict.fromkeys(["none", *ways]))
+        steps = {way: (make_ours if way in WAYS else make_plain)(way, model, args, size, o) for way in ways}
         for step in steps.values():
             time_of(step, o.device)
         times = [{way: time_of(step, o.device) for way, step in steps.items()} for _ in range(o.rounds)]

@@ -25,7 +25,7 @@ import hydra_slots
 from hydra_slots.devices import rank
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.options import RATES, Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
 from rdrop_exp.config.starter import init
 from rdrop_exp.console import status
@@ -76,9 +76,8 @@ def check_chosen(o: Options, overrides: list[str]) -> None:
     keys = {override.lstrip("+").partition("=")[0] for override in overrides}
     if o.regularizer.when != "never" or keys & {"regularizer", "experiment"} or o.peer.name:
         return
-    for key in ("dropout", "second_dropout", "drop_path", "alpha"):
+    for key, near in {**RATES, "second_dropout": "dropout", "alpha": "rdrop"}.items():
         if f"regularizer.{key}" in keys:
-            near = {"drop_path": "stochastic_depth", "alpha": "rdrop"}.get(key, "dropout")
             value = getattr(o.regularizer, key)
             raise OptionError(
                 f"regularizer.{key}={shown(value)} has no effect with regularizer=none: choose a regularizer,"

@@ -8,6 +8,7 @@ from typing import Any
 from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings
 from rdrop_exp.analysis.inconsistency import measure_inconsistency
 from rdrop_exp.analysis.rebuild import RebuiltTrial, dropout_copy, rebuild
+from rdrop_exp.config.options import RATES
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.report.collect import Trial
 from rdrop_exp.runs.folder import atomic_file
@@ -59,7 +60,7 @@ def analyse_trial(
 def _inconsistency(t: RebuiltTrial, passes: int, dropout: float | None, dataset: str) -> dict[str, Any]:
     o, data, device = t.setup.options, t.setup.data, t.setup.device
     network, noise, r = t.setup.network, t.setup.noise, o.regularizer
-    rates: dict[str, float] = {"dropout": r.dropout, "drop_path": r.drop_path}
+    rates: dict[str, float] = {rate: getattr(r, rate) for rate in RATES}
     if dropout is not None or not noise.layers:
         rates = {"dropout": DROPOUT if dropout is None else dropout}
         network, noise = dropout_copy(o, rates["dropout"], data.spec, device)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rdrop_exp.api.snapshot import Snapshot
+from rdrop_exp.config.checks import check_profile
 from rdrop_exp.config.options import Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError, from_plain, nearest
@@ -46,7 +47,7 @@ class Noise:
 
     @property
     def rates(self) -> dict[str, float]:
-        """The highest rate of each kind at this step: dropout, drop_path."""
+        """The highest rate of each kind at this step: dropout, drop_path, …"""
         return {k.removeprefix("rate/"): rate for k, rate in self._installed.rates(self._scale).items()}
 
     def step(self, n: int) -> None:
@@ -118,6 +119,11 @@ def install_noise(
     *,
     dropout: float = 0.1,
     drop_path: float = 0.0,
+    patch_dropout: float = 0.0,
+    drop_key: float = 0.0,
+    head_dropout: float = 0.0,
+    drop_block: float = 0.0,
+    block_size: int = 7,
     sites: str | Mapping[str, Any] = "default",
     when: str = "always",
     cutoff: int = 0,
@@ -125,18 +131,22 @@ def install_noise(
     ramp: str = "constant",
     gamma: float = 1e-3,
     profile: str = "linear",
+    dropout_profile: str = "constant",
     second_dropout: float | None = None,
     seed: int = 0,
     passes: int = 2,
     every: int = 1,
     example: Tensor | dict[str, Tensor] | None = None,
 ) -> Noise:
-    """Put dropout and stochastic depth into any model of timm, torchvision, transformers or yours, in place of its own.
+    """Put noise into any model of timm, torchvision, transformers or yours, in place of its own dropout.
 
     Args:
         model: Changed in place; `Noise.remove` undoes it.
         dropout: Full rate of dropout, 0 to 1.
         drop_path: Full rate of stochastic depth.
+        patch_dropout, drop_key, head_dropout, drop_block: Full rates, as the options of `regularizer`.
+        block_size: Side of the regions of `drop_block`, in cells of the feature map.
+        dropout_profile: Rates of dropout over the blocks, as `regularizer.dropout_profile`.
         sites: Where dropout acts: as the option `regularizer.sites`, or patterns of module names, as `model.sites`.
         when: The schedule: a name in `RATE_SCHEDULES`.
         cutoff: Step at which early noise ends or late noise begins.
@@ -166,19 +176,21 @@ def install_noise(
         {'dropout': 0.0} (4, 2)
     """
     values = {
-        "dropout": dropout, "drop_path": drop_path, "sites": sites if isinstance(sites, str) else "default",
-        "when": when, "ramp": ramp, "gamma": gamma, "profile": profile, "second_dropout": second_dropout,
+        "dropout": dropout, "drop_path": drop_path, "patch_dropout": patch_dropout, "drop_key": drop_key,
+        "head_dropout": head_dropout, "drop_block": drop_block, "block_size": block_size,
+        "dropout_profile": dropout_profile, "sites": sites if isinstance(sites, str) else "default", "when": when,
+        "ramp": ramp, "gamma": gamma, "profile": profile, "second_dropout": second_dropout,
         "every": every, "passes": max(passes, 2) if isinstance(passes, int) else passes,
     }  # fmt: skip
     r: Regularizer = from_plain(Regularizer, values)
     r.passes = passes  # 1: plain dropout
-    _check(model, r, cutoff, total)
     patterns = None if isinstance(sites, str) else sites
     if patterns:
         named = set(patterns) - {"branch"}
         r.sites = "+".join(sorted(named)) or "default"
         r.dropout = r.dropout if named else 0.0
     try:
+        _check(model, r, cutoff, total)
         noise_in_transformers(model)
         noise = Noise(model, r, patterns, cutoff=cutoff, total=total, seed=seed)
     except OptionError as error:
@@ -196,9 +208,10 @@ def _check(model: nn.Module, r: Regularizer, cutoff: int, total: int) -> None:
         raise OptionError(f"passes={r.passes} must be at least 1")
     if r.when not in RATE_SCHEDULES:
         raise OptionError(f"when={r.when} is not a choice{nearest(r.when, RATE_SCHEDULES)}")
-    if r.when in ("early", "late") and cutoff < 1:
-        raise OptionError(
-            f"when={r.when} needs cutoff, the step at which noise {'ends' if r.when == 'early' else 'begins'}"
-        )
-    if (r.when in ("increasing", "decreasing") or (r.when == "late" and r.ramp != "constant")) and total < 1:
+    check_profile(r)
+    if r.when in ("early", "late", "v_shaped") and cutoff < 1:
+        what = {"early": "ends", "late": "begins", "v_shaped": "is 0"}[r.when]
+        raise OptionError(f"when={r.when} needs cutoff, the step at which noise {what}")
+    by_length = r.when in ("increasing", "decreasing", "v_shaped") or (r.when == "late" and r.ramp != "constant")
+    if by_length and total < 1:
         raise OptionError(f"when={r.when} needs total, the number of steps")

@@ -4,7 +4,7 @@ from pathlib import PurePath
 from typing import Any
 
 from rdrop_exp.config import plugins
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.options import RATES, Options, Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError, from_plain, nearest, shown
 
@@ -27,12 +27,19 @@ def check(options: Options) -> None:
     check_name(options.name)
     if not options.model.name:
         raise OptionError("model.name= must be the name of a timm model, such as resnet18")
-    for group in ("model", "peer"):
-        check_model_args(group, getattr(options, group).args)
     r, s = options.regularizer, options.schedule
+    for group in ("model", "peer"):
+        args = getattr(options, group).args
+        check_model_args(group, args)
+        for rate, name in (("patch_dropout", "patch_drop_rate"), ("drop_block", "drop_block_rate")):
+            if getattr(r, rate) > 0 and args.get(name):
+                raise OptionError(
+                    f"{group}.args.{name}={shown(args[name])} and regularizer.{rate}={getattr(r, rate):g} are the same"
+                    " noise: leave one of them out"
+                )
     if r.when not in RATE_SCHEDULES:
         raise OptionError(f"regularizer.when={shown(r.when)} is not a choice{nearest(r.when, RATE_SCHEDULES)}")
-    if r.when in ("early", "late"):
+    if r.when in ("early", "late", "v_shaped"):
         if r.cutoff_epoch is None and r.cutoff_share is None:
             raise OptionError(f"regularizer.when={r.when} needs regularizer.cutoff_epoch (or regularizer.cutoff_share)")
         if r.cutoff_epoch is not None and s.steps is None and r.cutoff_epoch > s.epochs:
@@ -40,11 +47,17 @@ def check(options: Options) -> None:
                 f"regularizer.cutoff_epoch={r.cutoff_epoch:g} lies beyond the last epoch: set it to at most"
                 f" schedule.epochs={s.epochs}"
             )
-    noisy = r.dropout > 0 or r.drop_path > 0 or bool(r.second_dropout)
+    noisy = bool(r.second_dropout) or any(getattr(r, rate) > 0 for rate in RATES)
     if r.when != "never" and r.alpha > 0 and not noisy and not options.peer.name:
         raise OptionError(
             f"regularizer.alpha={r.alpha:g} has no noise to act on: set regularizer.dropout or"
             " regularizer.drop_path above 0, or choose a peer"
+        )
+    check_profile(r)
+    if options.compile and r.patch_dropout > 0 and not steady(r):
+        raise OptionError(
+            f"regularizer.patch_dropout={r.patch_dropout:g} does not go with compile=true while the rate moves, as the"
+            " number of patches would: choose regularizer.when=always, or early or late with ramp=constant"
         )
     if options.peer.name and r.passes != 2:
         raise OptionError(f"regularizer.passes={r.passes} does not go with a peer: two networks make 2 passes")
@@ -61,6 +74,21 @@ def check(options: Options) -> None:
     d = options.dataset
     if (d.mixup > 0 or d.cutmix > 0) and (options.optimizer.batch_size // options.optimizer.accumulate) % 2:
         raise OptionError("dataset.mixup and dataset.cutmix pair images: make optimizer.batch_size even")
+
+
+def check_profile(r: Regularizer) -> None:
+    """Refuse a rate that the profile over blocks would raise above 1."""
+    highest = max(r.dropout, r.second_dropout or 0.0)
+    if r.dropout_profile != "constant" and highest >= 0.5:
+        raise OptionError(
+            f"regularizer.dropout_profile={r.dropout_profile} doubles the rate of some blocks: regularizer.dropout"
+            f" (or second_dropout) = {highest:g} must be below 0.5"
+        )
+
+
+def steady(r: Regularizer) -> bool:
+    """Whether noise has its full rates or none, and nothing between."""
+    return r.when in ("never", "always") or (r.when in ("early", "late") and r.ramp == "constant")
 
 
 def check_name(name: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rdrop_exp.config.names import descriptive_name, trial_name
-from rdrop_exp.config.options import Options, Regularizer, Schedule
+from rdrop_exp.config.options import RATES, Options, Regularizer, Schedule
 from rdrop_exp.config.registry import DATA_SETS, TASKS
 from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
 
@@ -125,11 +125,12 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         clear("regularizer", "second_dropout")  # each network makes one pass
     else:
         clear("peer", "args", "sites", "pretrained", "checkpoint")
-    noisy = r.when != "never" and (r.dropout > 0 or r.drop_path > 0 or (r.alpha > 0 and bool(r.second_dropout)))
+    rates = any(getattr(r, rate) > 0 for rate in RATES)
+    noisy = r.when != "never" and (rates or (r.alpha > 0 and bool(r.second_dropout)))
     if not noisy:
         if r.when not in ("always", "never") and "regularizer.when" not in reset:
             reset.append("regularizer.when")
-        clear("regularizer", "dropout", "second_dropout", "drop_path", "cutoff_epoch", "cutoff_share")
+        clear("regularizer", "second_dropout", "cutoff_epoch", "cutoff_share", *RATES)
         clear("model", "sites")
         clear("peer", "sites")
         r.when = "always"
@@ -140,13 +141,17 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
     if r.second_dropout == r.dropout:
         r.second_dropout = None
     if r.dropout == 0 and not r.second_dropout:
-        clear("regularizer", "sites")
+        clear("regularizer", "sites", "dropout_profile")
     if r.drop_path == 0:
         clear("regularizer", "profile")
+    if r.drop_block == 0:
+        clear("regularizer", "block_size")
     # Named one by one, so that a schedule of the user's own keeps whatever it may use.
     if r.when in ("always", "increasing", "decreasing", "curriculum", "annealed"):
         clear("regularizer", "cutoff_epoch", "cutoff_share", "ramp")
-    if r.when in ("always", "increasing", "decreasing", "early", "late"):
+    if r.when == "v_shaped":
+        clear("regularizer", "ramp")
+    if r.when in ("always", "increasing", "decreasing", "early", "late", "v_shaped"):
         clear("regularizer", "gamma")
     if r.cutoff_epoch is not None:
         r.cutoff_share = None

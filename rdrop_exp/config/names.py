@@ -1,12 +1,14 @@
 """What trials and regularizers are called."""
 
-from rdrop_exp.config.options import Options, Regularizer
+from rdrop_exp.config.options import RATES, Options, Regularizer
 
 LONGEST_NAME = 200
 """Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""
 
-CUTOFF = {"early": "until", "late": "from"}
+CUTOFF = {"early": "until", "late": "from", "v_shaped": "at"}
 """What the cutoff is to a schedule; schedules of one's own may use it in any way."""
+SHORT = {"drop_path": "sd", "patch_dropout": "pd", "drop_key": "dk", "head_dropout": "hd", "drop_block": "db"}
+"""Rates in a trial's name."""
 
 
 def trial_name(o: Options) -> str:
@@ -16,8 +18,7 @@ def trial_name(o: Options) -> str:
     words = [o.dataset.label or o.dataset.name, "+".join(models), r.name]
     if r.dropout or r.second_dropout:
         words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
-    if r.drop_path:
-        words.append(f"sd{r.drop_path:g}")
+    words += [f"{short}{getattr(r, rate):g}" for rate, short in SHORT.items() if getattr(r, rate)]
     if r.cutoff_epoch is not None:
         words.append(f"{CUTOFF.get(r.when, 'cutoff')}{r.cutoff_epoch:g}")
     if r.alpha:
@@ -28,10 +29,11 @@ def trial_name(o: Options) -> str:
 
 def descriptive_name(r: Regularizer) -> str:
     """A regularizer called after what it does: none, dropout, early_stochastic_depth, rdrop, rdrop_late, mutual, …"""
-    kinds = [
-        kind for kind, rate in (("dropout", r.dropout or r.second_dropout), ("stochastic_depth", r.drop_path)) if rate
-    ]
+    rates = {rate: getattr(r, rate) for rate in RATES} | {"dropout": r.dropout or r.second_dropout}
+    kinds = [kind for rate, kind in RATES.items() if rates[rate]]
     when = [] if r.when in ("always", "never") else [r.when]
+    if r.dropout_profile != "constant":
+        when.append(r.dropout_profile)
     if r.alpha and kinds:
         return "_".join(["rdrop", *when, *kinds[kinds[0] == "dropout" :]])
     return "_".join(when + kinds) or ("mutual" if r.alpha else "none")

@@ -46,12 +46,24 @@ class Regularizer:
     """Stochastic-depth rate of the last residual block."""
     profile: Literal["linear", "constant"] = "linear"
     """Stochastic-depth rate over blocks: rising linearly from 0 to `drop_path`, or constant."""
+    patch_dropout: Annotated[Rate, ADDED] = 0.0
+    """Share of an image's patch tokens that are left out, drawn for each sample: steps get cheaper, too."""
+    drop_key: Annotated[Rate, ADDED] = 0.0
+    """Rate at which a query's attention keys are masked: in the first block; it falls linearly to 0 at the last."""
+    head_dropout: Annotated[Rate, ADDED] = 0.0
+    """Rate at which whole attention heads are dropped, for each sample."""
+    drop_block: Annotated[Rate, ADDED] = 0.0
+    """DropBlock: share of the feature maps of the last two convolutional stages that is dropped, in squares."""
+    block_size: Annotated[int, Range(1), ADDED] = 7
+    """drop_block: side of a square, in cells of the feature map."""
+    dropout_profile: Annotated[Literal["constant", "linear", "reversed", "front_loaded"], ADDED] = "constant"
+    """`dropout` over blocks, with it as the mean: rising from 0, falling to 0, or twice it in the first half only."""
     sites: str = "default"
     """Where dropout acts: default, timm, rdrop, dru, or a + b of embed, attention, projection, mlp, head, residual."""
     when: str = "always"
-    """Drop rate over time: never, always, early, late, increasing, decreasing, curriculum, annealed, or a plugin's."""
+    """Rates over time: never, always, early, late, increasing, decreasing, v_shaped, curriculum, annealed, plugins'."""
     cutoff_epoch: Annotated[float | None, Range(0)] = None
-    """early: the epoch at which noise ends; late: the epoch at which it starts. May be fractional."""
+    """The epoch at which early noise ends, late noise starts, v_shaped noise is 0. May be fractional."""
     cutoff_share: Annotated[float | None, Range(0, 1)] = None
     """The cutoff as a fraction of training; used only if `cutoff_epoch` is null."""
     ramp: Literal["constant", "linear", "cosine"] = "constant"
@@ -68,6 +80,13 @@ class Regularizer:
     """Treat the other passes as fixed targets: no gradient of the consistency loss flows through them."""
     divergence: str = "kl"
     """Consistency loss: kl (symmetric, of softmaxes), mse, bernoulli (symmetric KL of sigmoids), or a plugin's."""
+
+
+RATES = {
+    "dropout": "dropout", "drop_path": "stochastic_depth", "patch_dropout": "patch_dropout", "drop_key": "drop_key",
+    "head_dropout": "head_dropout", "drop_block": "drop_block",
+}  # fmt: skip
+"""Each rate of noise → what regularizers with it are called."""
 
 
 @dataclass(kw_only=True, slots=True)

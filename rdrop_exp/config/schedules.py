@@ -1,7 +1,8 @@
 """Pure functions of the optimizer step: how much of the full drop rate acts, and the learning rate.
 
 Stateless, so that resuming is exact. Steps count from 0. Sources: early, late, increasing and decreasing, Liu et al.
-2023 (arXiv 2303.01500) section 4; curriculum, Morerio et al. 2017 (arXiv 1703.06229) equation 2; annealed, its mirror.
+2023 (arXiv 2303.01500) section 4; v_shaped, Zhou et al. 2020 (arXiv 2004.13342); curriculum, Morerio et al. 2017 (arXiv
+1703.06229) equation 2; annealed, its mirror.
 """
 
 import math
@@ -42,6 +43,12 @@ def decreasing(r: Regularizer, t: int, cutoff: int, total: int) -> float:
     return _fall("linear", t, total)
 
 
+def v_shaped(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    if t < cutoff:
+        return 1.0 - t / cutoff
+    return (t - cutoff) / max(total - 1 - cutoff, 1)
+
+
 def curriculum(r: Regularizer, t: int, cutoff: int, total: int) -> float:
     """1 - exp(-gamma t): rising from 0."""
     return 1.0 - math.exp(-r.gamma * t)
@@ -61,6 +68,7 @@ RATE_SCHEDULES: Registry[Callable[[Regularizer, int, int, int], float]] = Regist
         "late": late,
         "increasing": increasing,
         "decreasing": decreasing,
+        "v_shaped": v_shaped,
         "curriculum": curriculum,
         "annealed": annealed,
     },
@@ -69,7 +77,7 @@ RATE_SCHEDULES: Registry[Callable[[Regularizer, int, int, int], float]] = Regist
 
 
 def cutoff_step(r: Regularizer, steps_per_epoch: int, total: int) -> int:
-    """The step at which early noise ends or late noise begins, rounded to a whole one."""
+    """The step at which early noise ends, late noise begins or v_shaped noise is 0, rounded to a whole one."""
     if r.cutoff_share is not None:
         return round(r.cutoff_share * total)
     return round((r.cutoff_epoch or 0.0) * steps_per_epoch)

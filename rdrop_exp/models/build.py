@@ -23,6 +23,7 @@ from rdrop_exp.noise.branch_inputs import find_branch_inputs
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.layers import DropPath
 from rdrop_exp.noise.shared_prefix import find_shared_prefix
+from rdrop_exp.noise.structured import PatchDropout
 
 
 class Pair(nn.Module):
@@ -75,7 +76,9 @@ def skip_dropped_samples(network: nn.Module, options: Options, images: Tensor) -
     """Let stochastic depth leave out the samples that it drops."""
     paths = [m for m in network.modules() if isinstance(m, DropPath) and m.highest > 0]
     if paths and options.regularizer.second_dropout is None:  # rates that differ between passes go by the row
-        find_branch_inputs(network, paths, images, options.skip_dropped)
+        # Where each sample keeps other patches, blocks also take rotary positions by the row.
+        by_row = any(isinstance(m, PatchDropout) and m.indices for m in network.modules())
+        find_branch_inputs(network, paths, images, options.skip_dropped and not by_row)
 
 
 def create_network(part: Model, group: str, *, classes: int, channels: int, image_size: int | None = None) -> nn.Module:

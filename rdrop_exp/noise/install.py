@@ -6,11 +6,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.options import RATES, Regularizer
 from rdrop_exp.noise import plain_sites, text_sites
 from rdrop_exp.noise.layers import Dropout, DropPath, NoiseLayer
 from rdrop_exp.noise.shared_prefix import SharedPrefix
 from rdrop_exp.noise.sites import NoiseSite, choose_sites, disable_builtin_dropout, has_weights, noise_sites
+from rdrop_exp.noise.structured import DropBlock, DropKey, HeadDropout, PatchDropout
+from rdrop_exp.noise.structured_sites import install_structured
+
+KINDS = dict(zip(RATES, (Dropout, DropPath, PatchDropout, DropKey, HeadDropout, DropBlock), strict=True))
+"""The layers that each rate is of."""
 
 
 class InstalledNoise:
@@ -37,10 +42,9 @@ class InstalledNoise:
             layer.rate_scale, layer.active = rate_scale, rate_scale > 0
 
     def rates(self, rate_scale: float) -> dict[str, float]:
-        """The highest rate of each kind at this scale, as `rate/dropout` and `rate/drop_path`, where there is one."""
-        kinds = {"rate/dropout": Dropout, "rate/drop_path": DropPath}
-        full = {name: [m.highest for m in self.layers if isinstance(m, kind)] for name, kind in kinds.items()}
-        return {name: rate_scale * max(rates) for name, rates in full.items() if rates}
+        """The highest rate of each kind at this scale, such as `rate/dropout`, where there is one."""
+        full = {name: [m.highest for m in self.layers if isinstance(m, kind)] for name, kind in KINDS.items()}
+        return {f"rate/{name}": rate_scale * max(rates) for name, rates in full.items() if rates}
 
 
 def find_sites(model: nn.Module, patterns: Mapping[str, Any] | None = None) -> list[NoiseSite]:
@@ -71,14 +75,18 @@ def install_noise(model: nn.Module, r: Regularizer, patterns: Mapping[str, Any] 
     sites = find_sites(model, patterns)
     head = hasattr(model, "get_classifier") or (not patterns and classifiers(model))
     names = {site.name for site in sites} | ({"head"} if head else set())
-    chosen = choose_sites(r, names, getattr(model, "title", type(model).__name__))
+    title = getattr(model, "title", type(model).__name__)
+    chosen = choose_sites(r, names, title)
     disable_builtin_dropout(model)
+    layers = install_structured(model, r, sites, title)
     rates = (r.dropout,) if r.second_dropout is None else (r.dropout, *[r.second_dropout] * (r.passes - 1))
-    layers: list[NoiseLayer] = []
+    inside = chosen - {"embed", "head"} | ({"branch"} if "residual" in chosen else set())
+    shares = dropout_shares(r.dropout_profile, [site.block for site in sites if site.name in inside])
     attentions: list[nn.Module] = []
     for site in sites:
         if site.name in chosen:
-            layers.append(dropout := Dropout(*rates))
+            share = shares[site.block] if site.name in inside else 1.0
+            layers.append(dropout := Dropout(*(share * rate for rate in rates)))
             _put(site, [dropout])
             if site.name == "attention" and getattr(site.parent, "fused_attn", False):
                 site.parent.register_forward_pre_hook(dropout.unfuse)
@@ -92,11 +100,28 @@ def install_noise(model: nn.Module, r: Regularizer, patterns: Mapping[str, Any] 
     blocks = {block: i for i, block in enumerate(dict.fromkeys(site.block for site in branches))}
     for site in branches:
         depth = blocks[site.block] / (len(blocks) - 1) if r.profile == "linear" and len(blocks) > 1 else 1.0
-        branch: list[NoiseLayer] = [Dropout(*rates)] if "residual" in chosen else []
+        branch: list[NoiseLayer] = []
+        if "residual" in chosen:
+            branch.append(Dropout(*(shares[site.block] * rate for rate in rates)))
         branch += [DropPath(r.drop_path * depth)] if r.drop_path > 0 else []
         _put(site, branch)
         layers += branch
     return InstalledNoise(layers, attentions)
+
+
+def dropout_shares(profile: str, blocks: Sequence[str]) -> dict[str, float]:
+    """Block → its rate as a share of the mean over blocks, 0..2. Blocks may be named several times, by depth.
+
+    front_loaded: twice the mean in the first half, nothing after it (Fernandez Sarmiento 2026, arXiv 2605.21648).
+    """
+    names = list(dict.fromkeys(blocks))
+    last = len(names) - 1
+    if profile == "constant" or last < 1:
+        return dict.fromkeys(names, 1.0)
+    if profile == "front_loaded":
+        return {name: min(2.0, max(0.0, len(names) - 2.0 * i)) for i, name in enumerate(names)}
+    rising = {name: 2.0 * i / last for i, name in enumerate(names)}
+    return rising if profile == "linear" else {name: 2.0 - share for name, share in rising.items()}
 
 
 def _put(site: NoiseSite, layers: list[NoiseLayer]) -> None:

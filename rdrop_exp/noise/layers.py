@@ -1,11 +1,11 @@
-"""Dropout and stochastic depth whose rates are tensors.
+"""Dropout and stochastic depth whose rates are tensors; `structured.py` has their relatives.
 
 The rates live in non-persistent buffers: a schedule moves them every step without recompiling a compiled model, and the
 state dict keeps timm's keys.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -21,19 +21,22 @@ def drop(x: Tensor, rate: Tensor, per_row: bool = False) -> Tensor:
     """
     if len(rate) > 1:
         rate = rate.repeat_interleave(len(x) // len(rate))
-    rate = rate.view(-1, *[1] * (x.ndim - 1))
-    if per_row:
-        keep = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= rate
-    elif x.device.type == "cpu" and not torch.compiler.is_compiling():
-        # A rate in 65536ths, rounded up or down at random: on average it is exact.
-        threshold = (rate * 65536 + torch.rand(())).floor().clamp(max=65535) - 32768
-        keep = _random_halves(x.shape) >= threshold.to(torch.int16)
-    else:
-        keep = torch.rand_like(x, dtype=torch.float32) >= rate  # float32 even for bf16, which has 256 draws in 0..1
+    by_row = [1] * (x.ndim - 1)
+    rate = rate.view(-1, *by_row)
+    keep = torch.rand(len(x), *by_row, device=x.device) >= rate if per_row else draw_mask(x.shape, rate)
     return (x * (keep * (1.0 / (1.0 - rate)))).to(x.dtype)
 
 
-def _random_halves(shape: torch.Size) -> Tensor:
+def draw_mask(shape: Sequence[int], rate: Tensor) -> Tensor:
+    """Booleans of that shape on the device of `rate`, each False with probability `rate`, which is broadcast."""
+    if rate.device.type == "cpu" and not torch.compiler.is_compiling():
+        # A rate in 65536ths, rounded up or down at random: on average it is exact.
+        threshold = (rate * 65536 + torch.rand(())).floor().clamp(max=65535) - 32768
+        return _random_halves(shape) >= threshold.to(torch.int16)
+    return torch.rand(*shape, device=rate.device) >= rate  # float32 even for bf16, which has 256 draws in 0..1
+
+
+def _random_halves(shape: Sequence[int]) -> Tensor:
     """Uniform int16 on the CPU, four from each 64-bit draw: an eighth of the time of as many floats."""
     count = math.prod(shape)
     words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)

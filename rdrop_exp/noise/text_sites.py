@@ -34,7 +34,7 @@ def noise_sites(model: nn.Module) -> Iterator[NoiseSite]:
     for path, parent in model.named_modules():
         block = _numbered(path)
         name, children = type(parent).__name__, dict(parent.named_children())
-        if hasattr(parent, "is_causal") and hasattr(parent, "config") and not _calls_its_dropout(name):
+        if calls_attention_function(parent):
             yield NoiseSite(parent, NOISE, "attention", block)
         for attribute, child in children.items():
             words = f"{path}.{attribute} {name}".lstrip(".")
@@ -45,6 +45,12 @@ def noise_sites(model: nn.Module) -> Iterator[NoiseSite]:
                     if re.search(_ENDS, words):
                         yield NoiseSite(parent, attribute, "branch", block)
         yield from _without_modules(parent, children, block)
+
+
+def calls_attention_function(module: nn.Module) -> bool:
+    """Whether it is an attention of transformers that computes by `text_attention`, where that is chosen."""
+    own = _calls_its_dropout(type(module).__name__)
+    return hasattr(module, "is_causal") and hasattr(module, "config") and not own
 
 
 def _without_modules(parent: nn.Module, children: dict[str, nn.Module], block: str) -> Iterator[NoiseSite]:

@@ -17,7 +17,10 @@ AUGMENTATION = {
 
 
 def flatten(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested options by dotted name, without seeds and the runtime options, `regularizer.name` aside."""
+    """Nested options by dotted name, without seeds and the runtime options, `regularizer.name` aside.
+
+    Options that came after the trial are at their default, as in its identity.
+    """
     flat: dict[str, Any] = {}
     without = _no_difference()
     for name, value in options.items():
@@ -25,6 +28,11 @@ def flatten(options: Mapping[str, Any]) -> dict[str, Any]:
             continue
         inner = {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
         flat |= {path: v for path, v in inner.items() if path not in without}
+    flat |= {
+        name: value
+        for name, value in _later().items()
+        if name not in flat and isinstance(options.get(name.partition(".")[0]), dict)
+    }
     # `null` means "the same rate in every pass"; spelled out, a sweep over two rates is a full matrix.
     if "regularizer.second_dropout" in flat and flat["regularizer.second_dropout"] is None:
         flat["regularizer.second_dropout"] = flat.get("regularizer.dropout")
@@ -38,6 +46,21 @@ def _no_difference() -> frozenset[str]:
 
     names = {".".join(path) for path in runtime_fields(Options)}
     return frozenset(names - {"regularizer.name"} | {"seed", "dataset.split_seed"})
+
+
+@lru_cache(maxsize=1)
+def _later() -> dict[str, Any]:
+    from rdrop_exp.config.options import Options
+    from rdrop_exp.config.schema import ADDED, marked_fields
+
+    defaults: dict[str, Any] = {}
+    for *groups, last in marked_fields(Options, ADDED):
+        part: Any = Options()
+        for group in groups:
+            part = getattr(part, group)
+        if groups:
+            defaults[".".join([*groups, last])] = getattr(part, last)
+    return defaults
 
 
 def is_setting(name: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rdrop_exp.config import schema
+from rdrop_exp.config.options import RATES
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.runs.folder import read_rows
 
@@ -31,7 +32,7 @@ TRAINED = tuple(
     f"train/{name}"
     for name in ("loss", "cross_entropy", "squared_error", "binary_cross_entropy", "consistency", "accuracy")
 )
-COLUMNS = ("grad_norm", "lr", "rate/dropout", "rate/drop_path")
+COLUMNS = ("grad_norm", "lr", *(f"rate/{rate}" for rate in RATES))
 ANALYSES = tuple(
     f"analysis/{name}"
     for name in (

@@ -4,6 +4,7 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
+from rdrop_exp.config.options import RATES
 from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.comparison import Comparison, Row, Summary
 from rdrop_exp.report.curves import over_seeds
@@ -28,7 +29,7 @@ def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
     """Learning curves and schedules over epochs, by the index of the group as text."""
     name = comparison.metric.name
     names = [f"train/{name}", f"val/{name}", *(f"train/{loss}" for loss in TASK_LOSSES), "train/loss", "val/loss"]
-    names += ["rate/dropout", "rate/drop_path", *ANALYSES]
+    names += [*(f"rate/{rate}" for rate in RATES), *ANALYSES]
     scales = {f"{part}/{name}": comparison.metric.scale for part in ("train", "val")}
     kept = {}
     for index, row in enumerate(comparison.rows):
@@ -36,7 +37,7 @@ def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
             shown = (Status.FINISHED, Status.RUNNING, Status.PAUSED, Status.STOPPED)
             trials = [t for t in row.group.trials if t.status in shown]
             series = over_seeds(trials, list(dict.fromkeys(names)), scales)
-            for rate in ("rate/dropout", "rate/drop_path"):  # one schedule for all seeds: no band
+            for rate in (f"rate/{rate}" for rate in RATES):  # one schedule for all seeds: no band
                 if rate in series:
                     series[rate] = {"x": series[rate]["x"], "y": series[rate]["y"]}
             kept[str(index)] = series

@@ -4,6 +4,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from rdrop_exp.config.options import RATES
 from rdrop_exp.config.schema import OptionError, first_line
 from rdrop_exp.report.comparison import Report
 from rdrop_exp.report.wandb import place
@@ -53,7 +54,7 @@ def build_workspace(report: Report) -> "Workspace":
         lines(f"validation {metric}", f"val/{metric}"),
         lines(f"training {metric}", f"train/{metric}"),
         lines("loss", "val/loss", "train/cross_entropy"),
-        lines("drop rates", "rate/dropout", "rate/drop_path"),
+        lines("drop rates", *(f"rate/{rate}" for rate in RATES)),
     ]
     seconds, test = panels.SummaryMetric("_runtime"), panels.SummaryMetric(f"test/{metric}")
     cost = panels.ScatterPlot(title=f"test {metric} against seconds", x=seconds, y=test)

@@ -11,7 +11,7 @@ from hydra_slots import PlannedTrial
 from rdrop_exp.config.compose import options_of, replaced
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import trial_spec
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.options import RATES, Options
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.questions import planning as questions
 from rdrop_exp.runs import code
@@ -53,7 +53,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
 
 def applies(cfg: DictConfig, key: str) -> bool:
     """Whether an option given for several presets applies to this one: a rate or alpha only if the preset sets one."""
-    rates = ("dropout", "second_dropout", "drop_path", "alpha")
+    rates = (*RATES, "second_dropout", "alpha")
     return key not in [f"regularizer.{rate}" for rate in rates] or bool(OmegaConf.select(cfg, key))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.identity import TEXTS
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.options import RATES, Options
 from rdrop_exp.config.registry import TASKS
 from rdrop_exp.config.schema import OptionError
 
@@ -70,7 +70,7 @@ def question(o: Options, data: "Preview") -> str:
     """
     values = dataclasses.asdict(o)
     r = values["regularizer"]
-    rates = {name: 0.1 if r[name] else r[name] for name in ("dropout", "second_dropout", "drop_path")}
+    rates = {name: 0.1 if r[name] else r[name] for name in (*RATES, "second_dropout")}
     parts = {key: values[key] for key in ("model", "peer", "optimizer", "device")}
     if o.dataset.name in TEXTS:
         parts["dataset"] = {key: values["dataset"][key] for key in ("name", "label_kind", "max_length")}

@@ -53,6 +53,22 @@ from tests.conftest import ROOT, merged
         ({"peer": {"args": {"drop_path_rate": 0.5}}}, "peer.args.drop_path_rate=0.5", ""),
         ({"model": {"args": {"in_chans": 1}}}, "model.args.in_chans=1", ""),
         ({"optimizer": {"batch_size": 10, "accumulate": 4}}, "optimizer.accumulate=4", "optimizer.batch_size=10"),
+        (
+            {"regularizer": {"patch_dropout": 0.5, "when": "increasing"}, "compile": True},
+            "regularizer.patch_dropout=0.5",
+            "when=always",
+        ),
+        (
+            {"regularizer": {"patch_dropout": 0.5}, "model": {"args": {"patch_drop_rate": 0.1}}},
+            "model.args.patch_drop_rate=0.1",
+            "regularizer.patch_dropout=0.5",
+        ),
+        (
+            {"regularizer": {"dropout": 0.5, "dropout_profile": "reversed"}},
+            "regularizer.dropout_profile=reversed",
+            "regularizer.dropout",
+        ),
+        ({"regularizer": {"head_dropout": 0.2, "when": "v_shaped"}}, "regularizer.when=v_shaped", "cutoff_epoch"),
     ],
 )
 def test_bad_options_are_refused_in_one_sentence(values: dict[str, Any], message: str, more: str) -> None:
@@ -82,7 +98,11 @@ def test_whole_numbers_become_floats() -> None:
         ({"when": "never"}, {"when": "never", "alpha": 0.5, "dropout": 0.2, "cutoff_epoch": 3.0}),
         ({"dropout": 0.1}, {"dropout": 0.1, "passes": 4, "every": 3, "stop_gradient": True, "second_dropout": 0.3}),
         ({"dropout": 0.1}, {"dropout": 0.1, "cutoff_epoch": 3, "ramp": "linear", "gamma": 0.5, "profile": "constant"}),
-        ({"drop_path": 0.1}, {"drop_path": 0.1, "sites": "rdrop"}),
+        ({"drop_path": 0.1}, {"drop_path": 0.1, "sites": "rdrop", "dropout_profile": "linear", "block_size": 3}),
+        (
+            {"drop_key": 0.1, "when": "v_shaped", "cutoff_epoch": 3},
+            {"drop_key": 0.1, "when": "v_shaped", "cutoff_epoch": 3, "ramp": "cosine", "gamma": 0.5},
+        ),
         (
             {"dropout": 0.1, "when": "early", "cutoff_epoch": 15},
             {"dropout": 0.1, "when": "early", "cutoff_share": 0.5},
@@ -122,6 +142,7 @@ NEEDS: dict[str, dict[str, Any]] = {  # what makes an option matter
     "ramp": {"regularizer": {"when": "early", "cutoff_epoch": 1.0}},
     "cutoff_share": {"regularizer": {"when": "early", "cutoff_share": 0.1}, "schedule": {"steps": 100}},
     "gamma": {"regularizer": {"when": "annealed"}},
+    "block_size": {"regularizer": {"drop_block": 0.1}},
     "final": {"schedule": {"shape": "linear"}},
     "step_epochs": {"schedule": {"shape": "step"}},
     "step_factor": {"schedule": {"shape": "step"}},
@@ -136,7 +157,7 @@ OTHER = {
     "select": "last", "divergence": "mse", "interpolation": "random", "scale": [0.5, 1.0], "image_size": 40,
     "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5,
     "passes": 3, "second_dropout": 0.4, "label_kind": "value", "tokenizer": "bpe", "too_long": "error",
-    "validate": "loss", "batch_tokens": 4096,
+    "validate": "loss", "batch_tokens": 4096, "dropout_profile": "reversed",
 }  # fmt: skip
 
 

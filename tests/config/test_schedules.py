@@ -83,6 +83,13 @@ def test_the_published_recipes() -> None:
     assert rate_scale(r, 2995, steps, total) < 0.95 < rate_scale(r, 2996, steps, total)
 
 
+def test_v_shaped_noise_falls_to_0_at_the_cutoff_and_rises_again() -> None:
+    scales = rate_scales(when="v_shaped", cutoff_epoch=TOTAL / 4 / PER_EPOCH)
+    turn = round(TOTAL / 4)
+    np.testing.assert_allclose(scales[: turn + 1], np.linspace(1, 0, turn + 1), atol=1e-12)
+    np.testing.assert_allclose(scales[turn:], np.linspace(0, 1, TOTAL - turn), atol=1e-12)
+
+
 @pytest.mark.parametrize("when", RATE_SCHEDULES)
 @pytest.mark.parametrize("ramp", FALL)
 def test_every_schedule_is_between_0_and_1_and_a_function_of_the_step_alone(when: str, ramp: Any) -> None:

@@ -1,5 +1,6 @@
 """Which trials are a group, which groups can be compared, and how they are named."""
 
+import json
 from pathlib import Path
 
 from rdrop_exp.report.compare import make_report
@@ -55,3 +56,12 @@ def test_augmentation_is_compared_within_a_setting(tmp_path: Path) -> None:
     for mixup in (0.0, 0.8):
         write_trial(tmp_path, NONE, 0, 0.9 + mixup / 100, dataset={"mixup": mixup})
     assert labels(only(tmp_path)) == ["none mixup=0.8", "none mixup=0"]
+
+
+def test_options_that_came_after_a_trial_are_at_their_default(tmp_path: Path) -> None:
+    path = write_trial(tmp_path, RDROP | {"alpha": 0.1}, 0) / "result.json"
+    written = json.loads(path.read_text())
+    del written["options"]["regularizer"]["drop_key"], written["options"]["dataset"]["broken"]
+    path.write_text(json.dumps(written))
+    write_trial(tmp_path, RDROP | {"alpha": 0.5}, 0)
+    assert sorted(labels(only(tmp_path))) == ["rdrop alpha=0.1", "rdrop alpha=0.5"]

@@ -44,6 +44,11 @@ class Walk(NamedTuple):
     """A RUNTIME option with which noise is drawn in other portions: results are equal in distribution."""
 
 
+RESNET: dict[str, Any] = {
+    "model.name": "resnet18",
+    "model.args": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16], "output_stride": 8},
+    "dataset.image_size": 32,
+}
 DROPOUT: dict[str, Any] = {"regularizer.dropout": 0.5}
 RDROP: dict[str, Any] = DROPOUT | {"regularizer.alpha": 1.0}
 EARLY: dict[str, Any] = DROPOUT | {"regularizer.when": "early", "regularizer.cutoff_epoch": 1.0}
@@ -151,11 +156,17 @@ WALKS: dict[str, Walk] = {
     "regularizer.second_dropout": Walk((0.2,), RDROP),
     "regularizer.drop_path": Walk((0.5,)),
     "regularizer.profile": Walk((), DEPTH | {"model.args": TINY | {"depth": 3}}),
+    "regularizer.patch_dropout": Walk((0.5,)),
+    "regularizer.drop_key": Walk((0.5,)),
+    "regularizer.head_dropout": Walk((0.5,)),
+    "regularizer.drop_block": Walk((0.5,), RESNET | {"regularizer.block_size": 2}),
+    "regularizer.block_size": Walk((1,), RESNET | {"regularizer.drop_block": 0.5}),
+    "regularizer.dropout_profile": Walk((), DROPOUT | {"regularizer.dropout": 0.3}),
     "regularizer.sites": Walk(
         ("default", "timm", "rdrop", "dru", "embed", "attention+projection"), DROPOUT | {"regularizer.sites": "mlp"}
     ),
     "regularizer.when": Walk(
-        ("never", "early", "late", "increasing", "decreasing", "curriculum", "annealed"),
+        ("never", "early", "late", "increasing", "decreasing", "v_shaped", "curriculum", "annealed"),
         DROPOUT | {"regularizer.cutoff_epoch": 1.0},
     ),
     "regularizer.cutoff_epoch": Walk((0.5, 0.0), EARLY),
