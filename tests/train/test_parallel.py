@@ -35,6 +35,7 @@ PLAIN: dict[str, dict[str, Any]] = {
     "text": merged(TEXT, SHORT, {"optimizer": {"batch_tokens": 64}}),  # of two items some, which not every rank gets
 }
 """Without noise, so that a trial does not depend on the number of ranks."""
+OWN = merged(PLAIN["resnet"], {"sync_batchnorm": False})
 FURTHER: dict[str, dict[str, Any]] = {
     "pairs": merged(PAIRS, {"logger": {"every": 1}, "regularizer": {"dropout": 0.0}}),
     "streamed": merged(IMAGES, {"dataset": {"resident": False, "workers": 1, "mixup": 0.4}}),
@@ -92,7 +93,7 @@ def pair(root: Path) -> list[str]:
     jobs = [Job(place(options, folder, name)) for name, options in PLAIN.items() if name != "mixed"]
     jobs += [Job(place(merged(IMAGES, {"optimizer": {"batch_size": 1}}), folder, "refused"))]
     jobs += [Job(place(noisy, folder, "noisy"))] + [Job(place(noisy, folder, "resumed"), stop) for stop in (3, 0)]
-    jobs += [Job(place(PLAIN["mixed"], folder, "mixed"), 4)]
+    jobs += [Job(place(PLAIN["mixed"], folder, "mixed"), 4), Job(place(OWN, folder, "own"))]
     return ranks.run(folder, 2, jobs)
 
 
@@ -106,6 +107,12 @@ def three(root: Path, pair: list[str]) -> list[str]:
 @pytest.mark.parametrize("name", ["vit", "resnet", "language", "text"])
 def test_two_ranks_train_as_one_process(root: Path, alone: Path, pair: list[str], name: str) -> None:
     check_same(place(PLAIN[name], alone, name), place(PLAIN[name], root / "pair", name), 2)
+
+
+def test_batchnorm_by_each_ranks_part_is_another_batchnorm(root: Path, alone: Path, pair: list[str]) -> None:
+    one, own = rows(place(PLAIN["resnet"], alone, "resnet")), rows(place(OWN, root / "pair", "own"))
+    assert abs(own[0]["train/loss"] - one[0]["train/loss"]) > 1e-4
+    assert own[0]["train/loss"] == pytest.approx(one[0]["train/loss"], rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["vit", "text"])
