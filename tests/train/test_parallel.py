@@ -44,6 +44,9 @@ FURTHER: dict[str, dict[str, Any]] = {
 }
 
 
+TINY = ["model=vit_micro_8", "model.args.embed_dim=16", "model.args.depth=1", "model.args.num_heads=2", "logger=local"]
+
+
 def place(options: dict[str, Any], folder: Path, name: str) -> dict[str, Any]:
     return merged(options, {"output_dir": str(folder), "name": name})
 
@@ -182,7 +185,7 @@ def test_other_tasks_data_and_analysis_on_two_ranks(root: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_torchrun_stops_and_resumes(tmp_path: Path, number: int) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "rdrop_exp"]
-    command += ["model=vit_micro_8", "regularizer=rdrop", "logger=local", "schedule.steps=300"]
+    command += [*TINY, "regularizer=rdrop", "schedule.steps=300"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     files: dict[str, Any] = {"cwd": tmp_path, "env": environment, "text": True, "start_new_session": True}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **files) as process:
@@ -202,8 +205,8 @@ def test_torchrun_stops_and_resumes(tmp_path: Path, number: int) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_of_trials_on_two_ranks(tmp_path: Path) -> None:
-    base = [sys.executable, "-m", "rdrop_exp", "-m", "seed=0,1", "logger=local", "schedule.epochs=1"]
-    base += ["hydra.launcher.gpus=0", "hydra.launcher.slots=1", "model=vit_micro_8"]
+    base = [sys.executable, "-m", "rdrop_exp", "-m", "seed=0,1", *TINY, "schedule.epochs=1"]
+    base += ["hydra.launcher.gpus=0", "hydra.launcher.slots=1"]
     found = {}
     for count in (1, 2):
         words = [f"hydra.launcher.ranks_per_trial={count}", f"name=r{count}"]
