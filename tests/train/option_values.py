@@ -221,6 +221,7 @@ WALKS: dict[str, Walk] = {
     "share_passes": Walk((), RDROP, silent="it saves time only", rounding=True),
     "skip_dropped": Walk((), DEPTH, silent="it saves time only", rounding=True),
     "fast_linear": Walk(silent="it saves time only, on AMD CPUs", rounding=True),
+    "sync_batchnorm": Walk(exempt="it acts on several ranks only: tests/train/test_parallel.py"),
     "device": Walk(("cuda:99", "toaster")),
     "threads": Walk((2,), silent="it saves time only", rounding=True),
     "validate_every": Walk((2,)),

@@ -35,12 +35,16 @@ PLAIN: dict[str, dict[str, Any]] = {
     "text": merged(TEXT, SHORT, {"optimizer": {"batch_tokens": 64}}),  # of two items some, which not every rank gets
 }
 """Without noise, so that a trial does not depend on the number of ranks."""
+OWN = merged(PLAIN["resnet"], {"sync_batchnorm": False})
 FURTHER: dict[str, dict[str, Any]] = {
     "pairs": merged(PAIRS, {"logger": {"every": 1}, "regularizer": {"dropout": 0.0}}),
     "streamed": merged(IMAGES, {"dataset": {"resident": False, "workers": 1, "mixup": 0.4}}),
     "mutual": merged(IMAGES, {"peer": {"name": "test_vit"}, "regularizer": {"alpha": 0.6}}),
     "analysis": merged(IMAGES, {"analysis": {"every": 3, "batches": 2}}),
 }
+
+
+TINY = ["model=vit_micro_8", "model.args.embed_dim=16", "model.args.depth=1", "model.args.num_heads=2", "logger=local"]
 
 
 def place(options: dict[str, Any], folder: Path, name: str) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def pair(root: Path) -> list[str]:
     jobs = [Job(place(options, folder, name)) for name, options in PLAIN.items() if name != "mixed"]
     jobs += [Job(place(merged(IMAGES, {"optimizer": {"batch_size": 1}}), folder, "refused"))]
     jobs += [Job(place(noisy, folder, "noisy"))] + [Job(place(noisy, folder, "resumed"), stop) for stop in (3, 0)]
-    jobs += [Job(place(PLAIN["mixed"], folder, "mixed"), 4)]
+    jobs += [Job(place(PLAIN["mixed"], folder, "mixed"), 4), Job(place(OWN, folder, "own"))]
     return ranks.run(folder, 2, jobs)
 
 
@@ -106,6 +110,12 @@ def three(root: Path, pair: list[str]) -> list[str]:
 @pytest.mark.parametrize("name", ["vit", "resnet", "language", "text"])
 def test_two_ranks_train_as_one_process(root: Path, alone: Path, pair: list[str], name: str) -> None:
     check_same(place(PLAIN[name], alone, name), place(PLAIN[name], root / "pair", name), 2)
+
+
+def test_batchnorm_by_each_ranks_part_is_another_batchnorm(root: Path, alone: Path, pair: list[str]) -> None:
+    one, own = rows(place(PLAIN["resnet"], alone, "resnet")), rows(place(OWN, root / "pair", "own"))
+    assert abs(own[0]["train/loss"] - one[0]["train/loss"]) > 1e-4
+    assert own[0]["train/loss"] == pytest.approx(one[0]["train/loss"], rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["vit", "text"])
@@ -175,7 +185,7 @@ def test_other_tasks_data_and_analysis_on_two_ranks(root: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_torchrun_stops_and_resumes(tmp_path: Path, number: int) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "rdrop_exp"]
-    command += ["model=vit_micro_8", "regularizer=rdrop", "logger=local", "schedule.steps=300"]
+    command += [*TINY, "regularizer=rdrop", "schedule.steps=300"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     files: dict[str, Any] = {"cwd": tmp_path, "env": environment, "text": True, "start_new_session": True}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **files) as process:
@@ -195,8 +205,8 @@ def test_torchrun_stops_and_resumes(tmp_path: Path, number: int) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_of_trials_on_two_ranks(tmp_path: Path) -> None:
-    base = [sys.executable, "-m", "rdrop_exp", "-m", "seed=0,1", "logger=local", "schedule.epochs=1"]
-    base += ["hydra.launcher.gpus=0", "hydra.launcher.slots=1", "model=vit_micro_8"]
+    base = [sys.executable, "-m", "rdrop_exp", "-m", "seed=0,1", *TINY, "schedule.epochs=1"]
+    base += ["hydra.launcher.gpus=0", "hydra.launcher.slots=1"]
     found = {}
     for count in (1, 2):
         words = [f"hydra.launcher.ranks_per_trial={count}", f"name=r{count}"]
