@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SLOTS := packages/hydra-slots
+HYDRA_VERSIONS ?= 1.3.2 1.4.0rc3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-slow test-faults test-hydra-next lint format docs picture bench clean
+.PHONY: help install demo test test-slow test-faults test-hydra lint format docs picture bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -32,10 +33,11 @@ test-faults: install ## Inject a fault at every file operation of a trial, and k
 	$(BIN)/python -m pytest -s -m faults tests/faults
 	cd $(SLOTS) && ../../$(BIN)/python -m pytest -s -m faults tests/test_faults.py
 
-test-hydra-next: install ## Run the launcher tests against Hydra's release candidate, in a second environment
-	$(PYTHON) -m venv --system-site-packages .venv-next
-	.venv-next/bin/python -m pip install --quiet --upgrade "hydra-core==1.4.0rc3" pytest pytest-timeout rich cloudpickle
-	cd $(SLOTS) && PYTHONPATH=src ../../.venv-next/bin/python -m pytest
+test-hydra: ## Run the tests of hydra-slots with other versions of Hydra, each in a new environment
+	@for version in $(HYDRA_VERSIONS); do echo "== Hydra $$version"; \
+	$(PYTHON) -m venv .venv-hydra-$$version && \
+	.venv-hydra-$$version/bin/python -m pip install --quiet "hydra-core==$$version" --editable "$(SLOTS)[test]" && \
+	(cd $(SLOTS) && ../../.venv-hydra-$$version/bin/python -m pytest -n 2 --dist worksteal -m "not faults") || exit 1; done
 
 lint: install ## Check style, formatting and types
 	$(BIN)/ruff check .
@@ -48,8 +50,14 @@ format: install ## Fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install ## Regenerate docs/options.md from rdrop_exp/config/options.py
+docs: .venv/docs ## Regenerate docs/options.md from options.py, and build the documentation site in site/
 	$(BIN)/python -m rdrop_exp.config.reference > docs/options.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/site/mkdocs.yml
+	@echo "Built site/index.html (python -m http.server -d site serves it with its search)"
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
 
 picture: demo ## Draw docs/report.png from the demo's report (needs Chromium)
 	$(BIN)/python docs/picture.py outputs/demo docs/report.png
@@ -58,5 +66,5 @@ bench: install ## Run every CPU benchmark (about an hour)
 	@for file in $(filter-out benchmarks/plain.py benchmarks/clock.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean: ## Remove build files, caches and results (keeps .venv and data)
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache outputs/*/
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache outputs/*/
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

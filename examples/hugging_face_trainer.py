@@ -1,5 +1,7 @@
 """R-Drop in Hugging Face's Trainer, by `compute_loss`, on toy sentences.
 
+`RDropTrainer` is all that it adds.
+
 python examples/hugging_face_trainer.py         (needs transformers and accelerate)
 """
 
@@ -13,22 +15,19 @@ import rdrop_exp
 
 
 class RDropTrainer(Trainer):
-    """Cross-entropy of both passes, and what ties them together."""
-
     def __init__(self, *args: Any, alpha: float, **options: Any) -> None:
         super().__init__(*args, **options)
         self.alpha, self.noise = alpha, rdrop_exp.install_noise(self.model, dropout=0.1)
+        self.model_accepts_loss_kwargs = False  # the loss is a mean of its micro-batch: Trainer divides by their number
         self.began = -1
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
-        labels = inputs.pop("labels")
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
         if not model.training:
-            outputs = model(**inputs)
-            loss = torch.nn.functional.cross_entropy(outputs.logits, labels)
-            return (loss, outputs) if return_outputs else loss
-        if self.began != self.state.global_step:  # not again for the micro-batches of one step
+            return super().compute_loss(model, inputs, return_outputs, **more)
+        if self.began != self.state.global_step:  # once for all micro-batches of a step
             self.began = self.state.global_step
             self.noise.step(self.began)
+        labels = inputs.pop("labels")
         outputs = model(**self.noise.repeat(inputs))
         loss = rdrop_exp.rdrop_loss(outputs.logits, labels, alpha=self.alpha)
         return (loss, outputs) if return_outputs else loss

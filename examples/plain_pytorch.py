@@ -1,5 +1,7 @@
 """R-Drop with early dropout in a plain PyTorch loop, on scikit-learn's digits.
 
+The lines that name `noise` or `rdrop_exp` are all that it adds to the loop.
+
 python examples/plain_pytorch.py
 """
 

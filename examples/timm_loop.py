@@ -1,5 +1,7 @@
 """R-Drop in a loop in the style of timm's train.py: its optimizer, scheduler and weight averaging.
 
+The lines that name `noise` or `rdrop_exp` are all that it adds to the loop.
+
 python examples/timm_loop.py
 """
 

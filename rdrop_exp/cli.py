@@ -22,13 +22,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 import hydra_slots
+from hydra_slots.devices import rank
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
 from rdrop_exp.config.options import RATES, Options
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
 from rdrop_exp.config.starter import init
 from rdrop_exp.console import status
-from rdrop_exp.train.planning import look_at
 
 HELP = "; rdrop-exp --help lists the choices"
 COLUMNS = {
@@ -46,8 +46,10 @@ def task(cfg: DictConfig) -> float | None:
         options = options_of(cfg)  # before the heavy imports, so that a mistyped option is answered at once
         check_chosen(options, overrides)
         if alone:
+            from rdrop_exp.train.planning import look_at
+
             look_at(options.dataset)  # likewise
-            print(*(f"{sentence}\n" for sentence in replaced()), sep="", end="", flush=True)
+            print(*(f"{sentence}\n" for sentence in replaced() if not rank()), sep="", end="", flush=True)
         with status("loading torch"):
             from rdrop_exp.tasks.choose import task_of
             from rdrop_exp.train import trial
@@ -131,7 +133,13 @@ def main() -> NoReturn:
             print(init(sys.argv[2:]))
             sys.exit(0)
         register()
+        if {"--help", "-h", "--shell-completion", "-sc"} & set(sys.argv[1:]):
+            _copy_no_store()
         sys.argv[1:] = hydra_slots.arguments(arrange(sys.argv[1:]))
+        if "WORLD_SIZE" in os.environ and {"-m", "--multirun"} & set(sys.argv):
+            raise OptionError(
+                "-m under torchrun would run the sweep on every rank: use hydra.launcher.ranks_per_trial=N"
+            )
         hydra.main(config_path=str(packaged("conf")), config_name="train", **_VERSION)(task)()
     except KeyboardInterrupt:
         _exit(130, "Stopped. Run the same command to resume.")
@@ -145,6 +153,12 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+def _copy_no_store() -> None:
+    """Let Hydra list groups without a copy of all its configs for each of a hundred groups, which takes 0.5 s."""
+    store = ConfigStore.instance()
+    store.__deepcopy__ = lambda _: store  # type: ignore[attr-defined]
+
+
 def exit_with(error: Exception) -> NoReturn:
     """Exit with 2 where the options are at fault and 1 where training failed, after one sentence on stderr."""
     if isinstance(error, OptionError | HydraException | OmegaConfBaseException):
@@ -156,7 +170,8 @@ def exit_with(error: Exception) -> NoReturn:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    print(f"rdrop-exp: {printable(message)}", file=sys.stderr)
+    if not rank():  # which hears of what befalls the others
+        print(f"rdrop-exp: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

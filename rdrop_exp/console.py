@@ -22,8 +22,10 @@ def run(name: str, action: Callable[[argparse.Namespace], int | None], args: arg
 
 @contextmanager
 def status(text: str) -> Iterator[None]:
-    """Say what is being done while it lasts, in a terminal; elsewhere say nothing."""
-    if not sys.stdout.isatty():
+    """Say what is being done while it lasts, in a terminal; elsewhere, and on further ranks of a trial, say nothing."""
+    from hydra_slots.devices import rank  # with it comes Hydra, which --help does without
+
+    if rank() or not sys.stdout.isatty():
         yield
         return
     from rich.console import Console

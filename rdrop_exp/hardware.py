@@ -1,5 +1,6 @@
 """What a trial runs on: devices, cores, versions."""
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from rdrop_exp.config.schema import OptionError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_device", "cores", "describe_device", "versions"]
+__all__ = ["choose_device", "cores", "describe_device", "local_ranks", "versions"]
 
 
 def choose_device(name: str) -> "torch.device":
@@ -28,6 +29,11 @@ def choose_device(name: str) -> "torch.device":
     except (RuntimeError, AssertionError) as error:
         raise OptionError(f"device={name} is not available: {str(error).splitlines()[0]}") from None
     return device
+
+
+def local_ranks() -> int:
+    """Processes of this trial on this machine, as torchrun says."""
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
 
 
 def describe_device(device: "torch.device") -> str:

@@ -1,5 +1,6 @@
 """Shared by all tests: no network, no account, one thread, and small options that train in seconds."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.runs.folder import trial_folder
+from tests.warm import ROOT as ROOT
+from tests.warm import Warm
 
 os.environ.update(OMP_NUM_THREADS="1", WANDB_SILENT="true", HF_HUB_OFFLINE="1")
 for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
@@ -21,7 +24,6 @@ RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())  # one cache
 os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), f"rdrop-exp-cache-{RUN}")
 os.environ["NETRC"] = os.devnull  # a key on this machine must not put a test online
 
-ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
     "model": {"label": "resnet", "name": "resnet18", "args": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}},
     "schedule": {"epochs": 2},
@@ -81,21 +83,28 @@ def hydra_config() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that runs functions in forks of itself."""
+    with Warm() as started:
+        yield started
+
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(warm: Warm, tmp_path: Path) -> Command:
     """Run `rdrop-exp ARGUMENTS` as a user would, in a folder of its own."""
+    return functools.partial(warm.run, tmp_path, "tests.warm:command")
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "rdrop_exp", *arguments],
-            cwd=tmp_path,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+
+@pytest.fixture
+def process(tmp_path: Path) -> Command:
+    """The same in a fresh process, which takes seconds to import torch."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "rdrop_exp", *arguments]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240)
 
     return run

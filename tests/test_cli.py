@@ -1,14 +1,19 @@
 """The command, as a user meets it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Command
+from rdrop_exp.config.checks import from_dict
+from rdrop_exp.data.datasets import Preview
+from rdrop_exp.train.refusals import question, refusal
+from tests.conftest import Command, merged
 
 SMALL = ("logger=local", "schedule.epochs=1", "dataset.limit=2")
 
@@ -66,8 +71,10 @@ def test_a_user_error_is_one_sentence_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_trial_runs_from_any_folder_and_is_skipped_the_second_time(command: Command, tmp_path: Path) -> None:
-    done = command(*SMALL, "regularizer=rdrop", "name=mine", "output_dir=here/results")
+def test_a_trial_runs_from_any_folder_and_is_skipped_the_second_time(
+    process: Command, command: Command, tmp_path: Path
+) -> None:
+    done = process(*SMALL, "regularizer=rdrop", "name=mine", "output_dir=here/results")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "test accuracy" in done.stdout
@@ -98,14 +105,8 @@ def test_flags_and_models_go_anywhere(command: Command, arguments: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("optimizer.name=adamw,adamx", "optimizer.name=adamx is not a timm optimizer"),
         ("optimizer.args.nope=1,2", "optimizer.args={'nope': 1}"),
-        ("model.args.nope=1,2", "model.args={"),
-        ("model.name=resnet18,rezznet18", "model.name=rezznet18 is not a timm model"),
         ("device=cpu,cudaa", "device=cudaa is not available"),
-        ("device=cpu,meta", "device=meta is not available"),
-        ("device=cpu,cpu:7", "device=cpu:7 is not available"),
-        ("regularizer=dropout regularizer.sites=head,mlp", "regularizer.sites=mlp"),
         ("dataset=imagenet dataset.root=/nowhere seed=0,1", "seed=0: dataset.root=/nowhere"),
         ("schedule.epochs=${nope}", "regularizer=none schedule.epochs='${nope}'"),
         ("dataset=range(1,2)", "regularizer=none dataset=1"),
@@ -120,6 +121,22 @@ def test_a_sweep_is_refused_before_its_first_trial(
     assert done.stderr.startswith(f"rdrop-exp: {message}")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimizer": {"name": "adamx"}}, "optimizer.name=adamx is not a timm optimizer"),
+        ({"model": {"args": {"nope": 1}}}, "model.args={"),
+        ({"model": {"name": "rezznet18"}}, "model.name=rezznet18 is not a timm model"),
+        ({"device": "meta"}, "device=meta is not available"),
+        ({"device": "cpu:7"}, "device=cpu:7 is not available"),
+        ({"regularizer": {"dropout": 0.1, "sites": "mlp"}}, "regularizer.sites=mlp"),
+    ],
+)
+def test_what_a_sweep_asks_of_timm_and_torch(values: dict[str, Any], message: str) -> None:
+    options = from_dict(merged({"model": {"name": "resnet18"}}, values))
+    assert refusal(json.loads(question(options, Preview("", "")))).startswith(message)
 
 
 def test_presets_of_ones_own_are_called_by_their_names(command: Command, tmp_path: Path) -> None:
@@ -191,28 +208,3 @@ def test_debug_groups(command: Command, tmp_path: Path, group: str) -> None:
 def test_debug_tiny_runs_any_model(command: Command, model: str) -> None:
     done = command("debug=tiny", f"model={model}", "regularizer=rdrop")
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
-    """Built, unpacked far away, and run with the same packages: the YAML travels inside."""
-    root = ROOT
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
-    done = subprocess.run(
-        [sys.executable, "-c", "import rdrop_exp, rdrop_exp.cli as c; print(rdrop_exp.__file__); c.main()", *SMALL],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert str(site) in done.stdout
-    assert (tmp_path / "outputs/default").is_dir()

@@ -73,6 +73,10 @@ def planned(output: str) -> list[str]:
         ("sweep=claims/alpha regularizer.alpha=7 seed=0", "dropout-p0.1 rdrop-p0.1-a7"),
         ("sweep=model_size model.name=resnet18 seed=0", "none early_dropout-p0.1-until6.667 dropout-p0.1"),
         ("model.name=resnet18,resnet50", "none none"),
+        (
+            "regularizer=dropout,rdrop regularizer.dropout=0.2,0.3 together=regularizer+regularizer.dropout",
+            "dropout-p0.2 rdrop-p0.3-a0.5",
+        ),
     ],
 )
 def test_an_option_reaches_the_presets_that_it_belongs_to(command: Command, words: str, trials: str) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings, flatten_estimates, preserve_state
 from rdrop_exp.analysis.inconsistency import Inconsistency, measure_inconsistency
 from rdrop_exp.analysis.rebuild import dropout_copy
+from rdrop_exp.data.shard import whole
 from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.setup import Setup
@@ -20,7 +21,8 @@ def make_analysis(setup: Setup) -> Callable[[int], Row]:
     Call this while the network has its initial weights: distances are measured from them. After each call the caller
     must seed the step's random numbers and set its rates again: both were used here.
     """
-    o, network, noise, data, device = setup.options, setup.network, setup.noise, setup.data, setup.device
+    o, network, noise, device = setup.options, setup.network, setup.noise, setup.device
+    data = whole(setup.data)  # each of several ranks measures the same
     a = o.analysis
     meter = GradientMeter(setup, MeterSettings(batches=a.batches, augment=a.augment))
     with_dropout: tuple[nn.Module, InstalledNoise] | None = None

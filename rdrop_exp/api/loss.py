@@ -22,18 +22,29 @@ def rdrop_loss(
 ) -> Tensor:
     """Mean task loss of all passes + alpha * mean divergence between them, a scalar.
 
-    `logits` (passes * batch, ..., classes), pass by pass, and `targets` (batch, ...): the number of passes is the ratio
-    of their rows unless given. `mask` (batch, ...) selects the items that count; without one, tokens of target -100 do
-    not. `task`: cross_entropy, or squared_error or binary_cross_entropy with divergence mse or bernoulli.
-    `teacher` (batch, ..., classes), computed without gradient, is what the passes are tied to instead of each other.
+    Args:
+        logits: (passes * batch, ..., classes), pass by pass.
+        targets: (batch, ...).
+        alpha: Weight of the divergence; 0: the plain task loss.
+        passes: None: the ratio of the rows of `logits` and `targets`.
+        divergence: kl or brier, or for other tasks mse or bernoulli.
+        label_smoothing: As in PyTorch's cross-entropy.
+        mask: (batch, ...), true for items that count; None: all, except tokens whose target is -100.
+        task: cross_entropy, squared_error (with mse) or binary_cross_entropy (with bernoulli).
+        stop_gradient: Take the other pass as a fixed target of the divergence.
+        teacher: (batch, ..., classes), without gradient; the passes are tied to it instead of each other.
 
-    >>> import torch, rdrop_exp
-    >>> logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])  # two passes of one item
-    >>> targets = torch.tensor([0])
-    >>> round(rdrop_exp.rdrop_loss(logits, targets, alpha=0.0).item(), 4)
-    0.41
-    >>> round(rdrop_exp.rdrop_loss(logits, targets, alpha=1.0).item(), 4)  # + 1/2 (KL(p || q) + KL(q || p))
-    0.7908
+    Raises:
+        OptionError: A ValueError of one sentence, such as for a negative alpha.
+
+    Examples:
+        >>> import torch, rdrop_exp
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])  # two passes of one item
+        >>> targets = torch.tensor([0])
+        >>> round(rdrop_exp.rdrop_loss(logits, targets, alpha=0.0).item(), 4)
+        0.41
+        >>> round(rdrop_exp.rdrop_loss(logits, targets, alpha=1.0).item(), 4)  # + 1/2 (KL(p || q) + KL(q || p))
+        0.7908
     """
     for name, value, choices in (("divergence", divergence, DIVERGENCES), ("task", task, TASK_LOSSES)):
         if value not in choices:

@@ -140,20 +140,40 @@ def install_noise(
 ) -> Noise:
     """Put noise into any model of timm, torchvision, transformers or yours, in place of its own dropout.
 
-    The rates `dropout` to `drop_block` and `sites` are as the options of `regularizer`; `sites` may also be patterns of
-    module names, as `model.sites`. `cutoff` and `total` are steps. `example`: three inputs; with it, layers before the
-    first noise run once for all passes (`repeat` then returns its inputs as they are: the model repeats them), and
-    stochastic depth computes the kept samples only. `OptionError` (a ValueError) in one sentence.
+    Args:
+        model: Changed in place; `Noise.remove` undoes it.
+        dropout: Full rate of dropout, 0 to 1.
+        drop_path: Full rate of stochastic depth.
+        patch_dropout, drop_key, head_dropout, drop_block: Full rates, as the options of `regularizer`.
+        block_size: Side of the regions of `drop_block`, in cells of the feature map.
+        dropout_profile: Rates of dropout over the blocks, as `regularizer.dropout_profile`.
+        sites: Where dropout acts: as the option `regularizer.sites`, or patterns of module names, as `model.sites`.
+        when: The schedule: a name in `RATE_SCHEDULES`.
+        cutoff: Step at which early noise ends or late noise begins.
+        total: Steps of training; increasing, decreasing and ramped late schedules need it.
+        ramp: Shape of early and late schedules: constant, linear or cosine.
+        gamma: Speed of curriculum and annealed schedules, per step.
+        profile: Rates of stochastic depth over the blocks: linear from 0 to `drop_path`, or constant.
+        second_dropout: Rate of the second and later passes; None: the same as the first.
+        seed: What the model draws is a function of (seed, step) alone.
+        passes: Noisy passes that `Noise.repeat` makes; 1: plain dropout.
+        every: Repeat the inputs at every so many steps; 1: at every step.
+        example: Three inputs. With them, layers before the first noise run once for all passes (the model repeats them
+            there, so `Noise.repeat` returns its inputs as they are), and stochastic depth computes kept samples only.
 
-    >>> import torch, rdrop_exp
-    >>> from torch.nn import Dropout, Linear, ReLU, Sequential
-    >>> model = Sequential(Linear(8, 16), ReLU(), Dropout(0.5), Linear(16, 2))
-    >>> noise = rdrop_exp.install_noise(model, dropout=0.2, when="early", cutoff=100)
-    >>> for step in (99, 100):
-    ...     noise.step(step)
-    ...     print(noise.rates, tuple(model(noise.repeat(torch.ones(4, 8))).shape))
-    {'dropout': 0.2} (8, 2)
-    {'dropout': 0.0} (4, 2)
+    Raises:
+        OptionError: A ValueError of one sentence, such as for a site that the model does not have.
+
+    Examples:
+        >>> import torch, rdrop_exp
+        >>> from torch.nn import Dropout, Linear, ReLU, Sequential
+        >>> model = Sequential(Linear(8, 16), ReLU(), Dropout(0.5), Linear(16, 2))
+        >>> noise = rdrop_exp.install_noise(model, dropout=0.2, when="early", cutoff=100)
+        >>> for step in (99, 100):
+        ...     noise.step(step)
+        ...     print(noise.rates, tuple(model(noise.repeat(torch.ones(4, 8))).shape))
+        {'dropout': 0.2} (8, 2)
+        {'dropout': 0.0} (4, 2)
     """
     values = {
         "dropout": dropout, "drop_path": drop_path, "patch_dropout": patch_dropout, "drop_key": drop_key,

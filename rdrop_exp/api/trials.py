@@ -25,6 +25,7 @@ class LoadedTrial:
 
     @property
     def options(self) -> Options:
+        """As the trial was run."""
         from rdrop_exp.config.checks import from_dict
 
         return from_dict(self.result["options"])
@@ -47,25 +48,29 @@ class LoadedTrial:
 def run(overrides: Overrides = ()) -> LoadedTrial:
     """One trial with these options, as the command `rdrop-exp` runs it: a finished one is loaded.
 
-    >>> import tempfile, rdrop_exp
-    >>> words = ["debug=tiny", "model=resnet_micro_8", "dataset.image_size=8", "logger.progress=false"]
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     trial = rdrop_exp.run([*words, f"output_dir={folder}"])  # doctest: +ELLIPSIS
-    ...     logits = trial.model()(__import__("torch").zeros(2, 1, 8, 8))
-    digits-...
-    >>> trial.result["status"], tuple(logits.shape)
-    ('finished', (2, 10))
+    Args:
+        overrides: Words as on the command line, a dictionary of options, or `Options`.
+
+    Raises:
+        OptionError: What the command would refuse, or the trial is running in another process.
+
+    Examples:
+        >>> import tempfile, rdrop_exp
+        >>> words = ["debug=tiny", "model=resnet_micro_8", "dataset.image_size=8", "logger.progress=false"]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trial = rdrop_exp.run([*words, f"output_dir={folder}"])  # doctest: +ELLIPSIS
+        ...     logits = trial.model()(__import__("torch").zeros(2, 1, 8, 8))
+        digits-...
+        >>> trial.result["status"], tuple(logits.shape)
+        ('finished', (2, 10))
     """
     from rdrop_exp.cli import analysis_of
-    from rdrop_exp.config.identity import trial_spec
-    from rdrop_exp.runs.folder import place_trial
-    from rdrop_exp.tasks.choose import task_of
     from rdrop_exp.train import trial
 
     words = [] if isinstance(overrides, Options) else _words(overrides)
     options = overrides if isinstance(overrides, Options) else _composed(words)
-    result = trial.run(options, shlex.join(["rdrop-exp", *words]), analysis_of(options))
-    _, folder, _ = place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
+    _, folder, _ = placed = trial.place(options)
+    result = trial.run(options, shlex.join(["rdrop-exp", *words]), analysis_of(options), placed)
     if result is None:
         raise OptionError(f"another process is running this trial: {folder}")
     return LoadedTrial(folder, result)
@@ -74,10 +79,11 @@ def run(overrides: Overrides = ()) -> LoadedTrial:
 def sweep(overrides: Iterable[str] | Mapping[str, Any]) -> int:
     """Run `rdrop-exp -m` with these options in a process of its own and show its output; returns its exit code.
 
-    >>> import rdrop_exp
-    >>> rdrop_exp.sweep(["regularizer=none,dropout", "hydra.launcher.dry_run=true"])  # doctest: +ELLIPSIS
-    2 trials (2 groups × 1 seed): ...
-    0
+    Examples:
+        >>> import rdrop_exp
+        >>> rdrop_exp.sweep(["regularizer=none,dropout", "hydra.launcher.dry_run=true"])  # doctest: +ELLIPSIS
+        2 trials: ...
+        0
     """
     command = [sys.executable, "-m", "rdrop_exp", "-m", *_words(overrides)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -90,10 +96,11 @@ def sweep(overrides: Iterable[str] | Mapping[str, Any]) -> int:
 def load(folder: str | Path) -> LoadedTrial:
     """A finished trial from its folder; `OptionError` where there is none.
 
-    >>> import rdrop_exp
-    >>> rdrop_exp.load("nowhere")
-    Traceback (most recent call last):
-    rdrop_exp.config.schema.OptionError: nowhere is not the folder of a finished trial: it has no result.json
+    Examples:
+        >>> import rdrop_exp
+        >>> rdrop_exp.load("nowhere")
+        Traceback (most recent call last):
+        rdrop_exp.config.schema.OptionError: nowhere is not the folder of a finished trial: it has no result.json
     """
     from rdrop_exp.runs.folder import finished, read_result
 
@@ -106,10 +113,15 @@ def load(folder: str | Path) -> LoadedTrial:
 def compare(folders: str | Path | Iterable[str | Path], baseline: str = "") -> "pd.DataFrame":
     """The comparison of `rdrop-report` as a data frame: a row for each group, best on validation first.
 
-    >>> import rdrop_exp
-    >>> rdrop_exp.compare("nowhere")
-    Traceback (most recent call last):
-    rdrop_exp.config.schema.OptionError: folder not found: nowhere
+    Args:
+        folders: One or several folders of trials.
+        baseline: Label of the group to compare with, such as "dropout"; empty: chosen as by `rdrop-report`.
+
+    Examples:
+        >>> import rdrop_exp
+        >>> rdrop_exp.compare("nowhere")
+        Traceback (most recent call last):
+        rdrop_exp.config.schema.OptionError: folder not found: nowhere
     """
     from rdrop_exp.report.compare import make_report
     from rdrop_exp.report.export import records

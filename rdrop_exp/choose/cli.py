@@ -31,15 +31,21 @@ STAGES = ("pilot", "race")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The console command; returns its exit code: 0, or 2 after a user error."""
+    """The console command; returns its exit code: 0, 2 after a user error, 130 or 143 after SIGINT or SIGTERM."""
     args = _parser().parse_intermixed_args(arguments)
     args.words = sys.argv[1:] if arguments is None else arguments
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    received = [signal.SIGINT]
+
+    def stop(number: int, _: object) -> None:
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         return console.run("rdrop-choose", _run, args)
     except KeyboardInterrupt:
         print("rdrop-choose: Stopped and saved. Run the same command to resume.", file=sys.stderr)
-        return 130
+        return 128 + received[-1]
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -56,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     smallest = "smallest gain worth having (default: 0.4 points; 0.5 of perplexity, 0.01 of a loss)"
     add("--smallest", type=float, metavar="S", help=smallest)
     add("--stop-after", choices=STAGES, help="end after the pilot, or after the race (test is not read)")
+    add("--prune-within", action="store_true", help="stop the worse half of new settings early in training")
     add("--dry-run", action="store_true", help="show what the pilot will do and cost, and stop")
     add("--name", default="choose", help="folder of the trials under output_dir (default: choose)")
     add("--config-dir", type=Path, metavar="DIR", help="folder of your own presets, as for rdrop-exp")
@@ -89,11 +96,16 @@ def _run(args: argparse.Namespace) -> int:
         raise OptionError(f"{other[0]}: use --trials or --gpu-hours; --budget is for this machine's workers")
     with hydra_ready():
         overrides, launcher = composing.parse([word for word in args.overrides if word not in other])
+        slots = worker_slots(launcher)
         given = examine(overrides, [*other, *launcher], args.config_dir)
-        workers = len(worker_slots(launcher)) if args.budget else 1 if seconds else 0
+        workers = len(slots) if args.budget else 1 if seconds else 0
+        args.device = "GPU" if other or slots[0].gpu is not None else "CPU"
+        if args.gpu_hours is not None and args.device == "CPU":
+            print("No GPU is visible: --gpu-hours counts the hours of the CPU workers.")
         choice = session.begin(
             given, args.name, seconds or float(args.trials), workers, _option(args), amounts(args),
             smallest=args.smallest or given.scale.smallest, stop_after=Stage(args.stop_after or Stage.CONFIRM),
+            prune_within=args.prune_within,
         )  # fmt: skip
         print(*choice.outlook(), sep="\n", flush=True)
         if args.dry_run:
@@ -118,7 +130,7 @@ def amounts(args: argparse.Namespace) -> Any:
         if args.trials is not None:
             return f"{math.ceil(value)} trials"
         if args.gpu_hours is not None:
-            return f"{value / 3600:.2g} GPU-hours"
+            return f"{value / 3600:.2g} {args.device}-hours"
         if value < 5400:
             return f"{value / 60:.0f} min" if value >= 90 else f"{math.ceil(value)} s"
         return f"{value / 3600:.2g} h"
@@ -130,11 +142,9 @@ def _finish(args: argparse.Namespace, given: "GivenSetting", choice: "Session", 
     """Print the answer, and write the page and answer.yaml."""
     from rdrop_exp.choose.page import write_page
     from rdrop_exp.choose.plan import Stage
-    from rdrop_exp.choose.words import paragraph, why
+    from rdrop_exp.choose.words import paragraph
 
     text = paragraph(answer, choice.plan, given.scale, choice.amount)
-    for event in answer.events[-3:] if answer.stage != Stage.CONFIRM else ():
-        print(f"  {why(event, given.scale)}")
     print(f"\n{text}")
     print(f"Page: {write_page(choice.folder, choice.trials.folders, text, choice.scores, answer, given.scale)}")
     if answer.stage != Stage.PILOT:

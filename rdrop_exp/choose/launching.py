@@ -1,7 +1,5 @@
 """A round as a sweep of rdrop-exp in a process of its own, and the speed of a trial."""
 
-import json
-import math
 import os
 import re
 import signal
@@ -16,7 +14,7 @@ from typing import Any
 
 from rdrop_exp.choose.setting import GivenSetting, standard_noise
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.tasks.choose import task_of
+from rdrop_exp.runs.folder import read_result
 
 TIMED_STEPS = 32
 LOG = "launcher.txt"
@@ -24,21 +22,13 @@ POLL = 1.0
 """Seconds between looks at a running round."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TrialCost:
-    """Speed measured over a few steps, and the work in a trial."""
+    """Of the given setting with standard noise, in seconds."""
 
-    items_per_second: float
+    trial: float
     startup: float
-    """Seconds from starting a process to its first step."""
-    steps: int
-    batch_size: int
-    evaluated: float
-    """Items per trial in validation and test, forward only."""
-
-    def seconds(self) -> float:
-        """Of one trial; a forward pass is a third of a training step."""
-        return (self.steps * self.batch_size + self.evaluated / 3) / self.items_per_second
+    """From starting a process to its first step."""
 
 
 def worker_slots(launcher: list[str]) -> list[Any]:
@@ -52,7 +42,7 @@ def worker_slots(launcher: list[str]) -> list[Any]:
     values = {name: yaml.safe_load(text) for name, _, text in words if "." not in name}
     try:
         o = checked(SlotsConf, values)
-        return allocate(o.gpus, o.per_gpu, o.threads, o.slots)
+        return allocate(o.gpus, o.per_gpu, o.threads, o.slots, o.ranks_per_trial)
     except ValueError as error:
         raise OptionError(str(error)) from None
 
@@ -63,34 +53,42 @@ def command(setting: GivenSetting, *words: str) -> list[str]:
     return [sys.executable, "-m", "rdrop_exp", *presets, *words]
 
 
-def measure_cost(setting: GivenSetting) -> TrialCost:
+def measure_cost(given: GivenSetting) -> TrialCost:
     """Train a few noisy steps in a process of its own, on one slot; `OptionError` with its output if that fails."""
-    o, slots = setting.o, worker_slots(setting.launcher)
     with tempfile.TemporaryDirectory() as folder:
-        few = {"schedule.steps": TIMED_STEPS, "schedule.warmup_steps": 0, "dataset.limit": TIMED_STEPS}
-        quiet = {"logger.wandb": "disabled", "name": "timing", "output_dir": folder, "keep_weights": "false"}
-        words = setting.overrides | standard_noise(setting.noise) | few | quiet
+        limit = min(given.o.dataset.limit or TIMED_STEPS, TIMED_STEPS)
+        few = {"schedule.steps": TIMED_STEPS, "schedule.warmup_steps": 0, "dataset.limit": limit}
+        quiet = {"logger.wandb": "disabled", "logger.every": TIMED_STEPS // 4, "keep_weights": "false"}
+        here = {"name": "timing", "output_dir": folder}
+        words = given.overrides | standard_noise(given.noise) | few | quiet | here
         start = time.monotonic()
         process = subprocess.run(
-            command(setting, *(f"{k}={v}" for k, v in words.items())),
-            env=os.environ | slots[0].environment(), capture_output=True, text=True,
+            command(given, *(f"{key}={value}" for key, value in words.items())),
+            env=os.environ | worker_slots(given.launcher)[0].environment(), capture_output=True, text=True,
         )  # fmt: skip
         wall = time.monotonic() - start
         if process.returncode:
             output = process.stderr.strip() or process.stdout.strip()
             raise OptionError(f"a trial of {TIMED_STEPS} steps failed: {output}")
         (path,) = Path(folder).glob("timing/*/result.json")
-        result = json.loads(path.read_text(encoding="utf-8"))
-    steps, size = setting.steps, min(o.optimizer.batch_size, setting.sizes["train"])
-    validations = max(1, math.ceil(steps / setting.per_epoch / o.validate_every))
-    cap = 2 * size * o.dataset.limit if o.dataset.limit else math.inf
-    return TrialCost(
-        items_per_second=setting.items_per_unit * result[f"{task_of(o).unit}_per_second"],
-        startup=max(0.0, wall - result["seconds"]),
-        steps=steps,
-        batch_size=size,
-        evaluated=validations * min(cap, setting.sizes["validation"]) + min(cap, setting.sizes["test"]),
-    )
+        return cost(given, path.parent, limit, wall)
+
+
+def cost(given: GivenSetting, folder: Path, limit: int, wall: float) -> TrialCost:
+    """From a trial of `TIMED_STEPS`, with `dataset.limit`, that took `wall` seconds with its start-up.
+
+    Its first steps are left out: a new process takes longer for them than a warm worker.
+    """
+    from rdrop_exp.report.throughput import steady_throughput
+
+    result, unit = read_result(folder), given.task.unit
+    speed = steady_throughput(str(folder), unit)
+    assert result is not None
+    assert speed is not None
+    timed = TIMED_STEPS * given.units_per_step / result[f"{unit}_per_second"]
+    share = given.evaluated(given.steps, given.o.dataset.limit) / given.evaluated(TIMED_STEPS, limit)
+    evaluation = max(0.0, result["seconds"] - timed) * share
+    return TrialCost(given.steps * given.units_per_step / speed + evaluation, max(0.0, wall - result["seconds"]))
 
 
 def run_sweep(given: GivenSetting, folder: Path, name: str, sweep: dict[str, Any], look: Callable[[], None]) -> None:

@@ -1,7 +1,8 @@
 """What a running choice shows: a live view of the race in a terminal, plain lines elsewhere."""
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -14,10 +15,12 @@ from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Event, Plan, Round, Sc
 from rdrop_exp.choose.scale import Scale
 from rdrop_exp.choose.trials import label
 from rdrop_exp.choose.words import describe, entering, findings, why
-from rdrop_exp.statistics.paired import mean_sd
+from rdrop_exp.statistics.paired import mean_sd, t_interval
 
-DROPPED = 6
+LEFT = 4
 """Settings that have left and are shown; the others are counted."""
+OTHER_LINES = 6
+"""Of the view: head, note, headings, two counts and the cursor's."""
 
 
 def paired(scores: Mapping[Trial, Score]) -> dict[Setting, list[float]]:
@@ -31,6 +34,12 @@ def paired(scores: Mapping[Trial, Score]) -> dict[Setting, list[float]]:
     return gains
 
 
+def shortened(text: str) -> str:
+    """For lines of 80 characters, in which the end must not be lost."""
+    text = re.sub(r"cutoff_share=([\d.]+)", lambda match: f"cutoff={float(match[1]):.2g}", text)
+    return text.replace(", the budget does not reach for all", "")
+
+
 class Display:
     """Shows rounds; a context, in which a terminal has a live view."""
 
@@ -38,7 +47,7 @@ class Display:
         self, plan: Plan, scale: Scale, amount: Callable[[float], str], console: Console | None = None
     ) -> None:
         self.plan, self.scale, self.amount = plan, scale, amount
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False)
         self.live = Live(console=self.console, refresh_per_second=2, transient=True)
         self.events: list[Event] = []
         self.now: Round | None = None
@@ -64,30 +73,53 @@ class Display:
                 self.console.print(line, markup=False)
         self.update(0)
 
+    def end(self, events: Sequence[Event]) -> None:
+        """The race is over: a file gets those who left last, a terminal the last ones again."""
+        new = events[-LEFT:] if self.console.is_terminal else events[len(self.events) :]
+        self.live.stop()
+        for event in new:
+            self.console.print(f"  {why(event, self.scale)}", markup=False, soft_wrap=True)
+
     def update(self, done: int) -> None:
         """So many trials of the round have ended."""
         if self.console.is_terminal and self.now:
             self.live.update(self.view(self.now, done), refresh=True)
 
     def view(self, now: Round, done: int) -> Group:
-        head = Table.grid(padding=(0, 2))
+        """The round, the best in the race and who has left, as many as the terminal has lines for."""
         left = f"{self.amount(max(0.0, self.plan.budget - now.spent))} left"
-        bar = ProgressBar(total=len(now.trials), completed=min(done, len(now.trials)), width=30)
+        bar = ProgressBar(total=len(now.trials), completed=min(done, len(now.trials)), width=20)
+        head = Table.grid(padding=(0, 2))
         head.add_row(f"Round {now.number}, {now.stage}", bar, f"{done}/{len(now.trials)} trials, {left}")
-        table = Table(box=None, padding=(0, 1), header_style="dim")
-        table.add_column("in the race", no_wrap=True)
-        for heading in (f"gain on validation ({self.scale.unit})", "± (95 %)", "seeds", ""):
-            table.add_column(heading, justify="right")
-        for setting in sorted(now.racing, key=lambda s: -mean_sd(self.gains.get(s, [-math.inf]))[0]):
-            values = self.gains.get(setting, [])
-            mean, sd = mean_sd(values) if values else (0.0, None)
-            error = f"{1.96 * sd / math.sqrt(len(values)):.{self.scale.digits}f}" if sd else ""
-            gain = "baseline" if setting == BASELINE else self.scale.signed(mean) if values else ""
-            table.add_row(label(setting), gain, error, str(len(values)), "leads" if setting == now.leader else "")
-        for setting in entering(now) if now.racing else ():
-            table.add_row(label(setting), "", "", "0", "enters")
-        gone = [Text(f"  {why(event, self.scale)}", style="dim", overflow="ellipsis", no_wrap=True)
-                for event in self.events[-DROPPED:]]  # fmt: skip
-        more = len(self.events) - len(gone)
-        note = [Text(f"{now.note}.")] if now.note else []
-        return Group(head, *note, table, *gone, *([Text(f"  {more} more have left", style="dim")] if more else []))
+        gone = [shortened(why(event, self.scale)) for event in reversed(self.events[-LEFT:])]
+        rows = [self.row(setting, now) for setting in self.ranked(now)]
+        shown = max(3, self.console.height - OTHER_LINES - len(gone))
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column(
+            f"Difference on validation ({self.scale.unit})", no_wrap=True, max_width=self.console.width - 31
+        )
+        for heading, width in (("", 8), ("95 %", 7), ("Seeds", 5)):
+            table.add_column(heading, justify="right", width=width)
+        table.add_column(width=6)
+        for row in rows[:shown]:
+            table.add_row(*row)
+        lines = [f"  and {len(rows) - shown} more" if len(rows) > shown else "", *(f"  {line}" for line in gone)]
+        lines += [f"  and {len(self.events) - len(gone)} more have left" if len(self.events) > len(gone) else ""]
+        after = [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in lines if line]
+        note = [Text(f"{now.note}.", overflow="ellipsis", no_wrap=True)] if now.note else []
+        return Group(head, *note, table, *after)
+
+    def ranked(self, now: Round) -> list[Setting]:
+        """The leader, the baseline, the others by their gain, and those that enter."""
+        running = list(dict.fromkeys(setting for setting, _ in now.trials))
+        order = {setting: mean_sd(values)[0] for setting, values in self.gains.items()}
+        racing = sorted(now.racing, key=lambda s: (s != now.leader, s != BASELINE, -order.get(s, -math.inf)))
+        return [*racing, *(entering(now) if racing else running)]
+
+    def row(self, setting: Setting, now: Round) -> tuple[str, ...]:
+        values = self.gains.get(setting, [])
+        gain = "baseline" if setting == BASELINE else self.scale.signed(mean_sd(values)[0]) if values else ""
+        low, high = t_interval(values) or (0.0, 0.0)
+        error = f"± {(high - low) / 2:.{self.scale.digits}f}" if high > low else ""
+        place = "leads" if setting == now.leader else "" if setting in now.racing or not now.racing else "enters"
+        return shortened(label(setting)), gain, error, str(len(values)), place

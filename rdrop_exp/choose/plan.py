@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
+from typing import Any
 
 CONFIRM_SEED = 1000
 """Number of the first seed of the confirmation: no race gets this far."""
@@ -38,6 +39,8 @@ class Fate(StrEnum):
     """Shown not to be better than the leader by the tolerance or more."""
     CUT = "cut"
     """Not among the best, and the budget does not reach for all."""
+    PRUNED = "pruned"
+    """Behind the better half early in training (`within`)."""
     FAILED = "failed"
 
 
@@ -103,23 +106,21 @@ class Score:
     seconds: float = 0.0
     train: float | None = None
     """On training batches, where it is measured."""
+    early: Mapping[float, float] = field(default_factory=dict)
+    """`val` after the shares of training at which others pause, where the plan has any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that is fixed before the first trial."""
 
-    families: Mapping[Regime, tuple[Family, ...]]
-    """To race, by what the pilot finds."""
-    standard: Setting
-    """Standard noise at the rate of the pilot."""
-    budget: float
-    """In trials, or in seconds."""
-    overhead: float = 0.0
-    """Of a round, in the unit of the budget."""
-    smallest: float = 0.4
-    """Smallest gain worth having."""
+    families: Mapping[Regime, tuple[Family, ...]]  # to race, by what the pilot finds
+    standard: Setting  # standard noise at the rate of the pilot
+    budget: float  # in trials, or in seconds
+    overhead: float = 0.0  # of a round, in the unit of the budget
+    smallest: float = 0.4  # smallest gain worth having
     pilot_seeds: int = 4
+    pauses: tuple[float, ...] = ()  # shares of training after which the first seed of a setting may stop (`within`)
     stop_after: Stage = Stage.CONFIRM
 
 
@@ -128,21 +129,14 @@ class Findings:
     """What the pilot has found."""
 
     regime: Regime
-    gains: tuple[float, ...]
-    """Of standard noise over none on validation, by seed."""
+    gains: tuple[float, ...]  # of standard noise over none on validation, by seed
     interval: tuple[float, float] | None
-    spread: float | None
-    """Standard deviation of those gains."""
-    validation: tuple[float, ...]
-    """Without noise."""
-    train: tuple[float, ...]
-    """Of the same trials, on training batches; empty where it is not measured."""
-    seconds: float
-    """Of a trial, on average."""
-    seeds: int
-    """That the confirmation's part of the budget reaches for."""
-    detectable: float | None
-    """Gain that those find with 80 % power; None: too few seeds, or no spread."""
+    spread: float | None  # standard deviation of those gains
+    validation: tuple[float, ...]  # without noise
+    train: tuple[float, ...]  # of the same trials, on training batches; empty where it is not measured
+    seconds: float  # of a trial, on average
+    seeds: int  # that the confirmation's part of the budget reaches for
+    detectable: float | None  # gain that those find with 80 % power; None: too few seeds, or no spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +148,8 @@ class Event:
     round: int
     against: Setting | None = None
     difference: float = 0.0
-    upper: float | None = None
-    """Largest difference from `against` that is not excluded."""
     seeds: int = 0
+    share: float = 1.0  # of training, after which they were compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,39 +160,36 @@ class Round:
     number: int
     trials: list[Trial]
     racing: list[Setting] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    """Since the last round."""
+    events: list[Event] = field(default_factory=list)  # since the last round
     spent: float = 0.0
     note: str = ""
-    findings: Findings | None = None
-    """In the first round after the pilot."""
+    findings: Findings | None = None  # in the first round after the pilot
     leader: Setting | None = None
+    share: float = 1.0  # of training, after which its trials pause
+
+    @property
+    def keys(self) -> list[Any]:
+        """Of its scores: trials, with the share where they pause."""
+        return self.trials if self.share == 1 else [(*trial, self.share) for trial in self.trials]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     outcome: Outcome
-    stage: Stage
-    """The last one."""
+    stage: Stage  # the last one
     best: Setting
     """What the answer is about: the leader on validation, or the best other setting where the baseline leads."""
     leader: Setting = BASELINE
-    findings: Findings | None = None
-    """None: trials of the pilot failed."""
+    findings: Findings | None = None  # None: trials of the pilot failed
     reason: str = ""
     effect: float | None = None
     """Gain of the best over the baseline, on test if it was confirmed, else on validation."""
     interval: tuple[float, float] | None = None
     seeds: int = 0
-    power: float | None = None
-    """Of the confirmation, for the gain that was expected."""
-    largest: float = math.inf
-    """No setting of the race gains more, by the simultaneous bounds on validation."""
-    cost: float | None = None
-    """Of a trial of the best, relative to the baseline's."""
+    largest: float = math.inf  # no setting of the race gains more, by the simultaneous bounds on validation
+    cost: float | None = None  # of a trial of the best, relative to the baseline's
     spent: float = 0.0
-    needed: float | None = None
-    """If undecided: about the budget that would decide."""
+    needed: float | None = None  # if undecided: about the budget that would decide
     events: tuple[Event, ...] = ()
 
     @property

@@ -16,8 +16,8 @@ def decide(plan: Plan, scores: Scores) -> Round | Answer:
     steps = policy(plan)
     try:
         now = next(steps)
-        while all(trial in scores for trial in now.trials):
-            now = steps.send({trial: scores[trial] for trial in now.trials})
+        while all(key in scores for key in now.keys):
+            now = steps.send({key: scores[key] for key in now.keys})
         return now
     except StopIteration as end:
         answer: Answer = end.value

@@ -114,25 +114,25 @@ class Race:
         """Settings that cannot win any more leave the race."""
         leader = self.leader()
         uppers = {s: self.upper(s, leader) for s in self.racing if s != leader}
-        return self._leave([self._event(s, Fate.DROPPED, number, u) for s, u in uppers.items() if u < self.tolerance])
+        return self.leave([self._event(s, Fate.DROPPED, number) for s, u in uppers.items() if u < self.tolerance])
 
     def cut(self, keep: int, number: int) -> list[Event]:
         """The best so many stay, by their estimates."""
         leader, estimates = self.leader(), self.estimates()
         ranked = sorted(self.racing, key=lambda s: (s != leader, -estimates[s][0], s))
-        return self._leave([self._event(s, Fate.CUT, number, None) for s in ranked[keep:]])
+        return self.leave([self._event(s, Fate.CUT, number) for s in ranked[keep:]])
 
     def fail(self, setting: Setting, number: int) -> Event:
         """A trial of the setting failed: it leaves, or does not enter."""
         event = Event(setting, Fate.FAILED, number)
-        self._leave([event])
+        self.leave([event])
         return event
 
-    def _event(self, setting: Setting, fate: Fate, number: int, upper: float | None) -> Event:
+    def _event(self, setting: Setting, fate: Fate, number: int) -> Event:
         differences = self.differences(setting, self.leader())
-        return Event(setting, fate, number, self.leader(), mean_sd(differences)[0], upper, len(differences))
+        return Event(setting, fate, number, self.leader(), mean_sd(differences)[0], len(differences))
 
-    def _leave(self, events: list[Event]) -> list[Event]:
+    def leave(self, events: list[Event]) -> list[Event]:
         gone = {event.setting: event for event in events}
         self.left |= gone
         self.racing = [s for s in self.racing if s not in gone]
@@ -141,6 +141,8 @@ class Race:
 
     def largest_gain(self) -> float:
         """No setting that ever raced is better than the baseline by more than this, with confidence 1 − RISK."""
+        if any(event.fate == Fate.PRUNED for event in self.left.values()):
+            return math.inf
         return max((self.upper(s, BASELINE) for s in self.values if s != BASELINE), default=math.inf)
 
 

@@ -18,6 +18,7 @@ from rdrop_exp.choose.plan import (
 )  # fmt: skip
 from rdrop_exp.choose.race import Race
 from rdrop_exp.choose.state import Scores, State
+from rdrop_exp.choose.within import prune
 from rdrop_exp.statistics.paired import mean_sd, t_interval
 from rdrop_exp.statistics.power import power, seeds_needed, smallest_detectable
 from rdrop_exp.statistics.sequential import PLANNED
@@ -82,7 +83,11 @@ def race(state: State, race: Race) -> Generator[Round, Scores, None]:
             trials = climb(state, race, limit)
         if not trials:
             return
-        yield from measure(state, race, trials)
+        if state.plan.pauses and not first and trials[0][0] in entering:
+            going = yield from prune(state, race, entering)
+            trials = [(s, n) for s, n in trials if s in going]
+        if trials:
+            yield from measure(state, race, trials)
         first = False
         state.events += race.drop(state.number)
         leader = race.leader()
@@ -172,6 +177,6 @@ def confirm(state: State, race: Race, best: Setting, gain: float) -> Generator[R
     outcome = Outcome.GAIN if low > 0 else Outcome.NO_GAIN if high < smallest else Outcome.UNDECIDED
     more = seeds_needed(mean, sd, LEVEL, POWER) if outcome == Outcome.UNDECIDED and mean > 0 else None
     return state.answer(
-        outcome, Stage.CONFIRM, best, effect=mean, interval=(low, high), seeds=len(differences), power=chance,
+        outcome, Stage.CONFIRM, best, effect=mean, interval=(low, high), seeds=len(differences),
         needed=None if more is None else max(state.spent, more * price / CONFIRM_SHARE),
     )  # fmt: skip

@@ -21,7 +21,8 @@ from rdrop_exp.choose.plan import (
 from rdrop_exp.choose.race import Race
 from rdrop_exp.statistics.paired import mean_sd
 
-Scores = Mapping[Trial, Score]
+Scores = Mapping[Any, Score]
+"""By the keys of rounds: trials, and those that pause by the share of training too."""
 Steps = Generator[Round, Scores, Any]
 
 
@@ -31,6 +32,11 @@ class State:
         self.families: dict[str, Family] = {}
         """That race."""
         self.costs: dict[Setting, list[float]] = {}
+        """Of trials that have ended."""
+        self.paid: dict[Trial, float] = {}
+        """Of each trial so far."""
+        self.early: dict[float, dict[Setting, float]] = {share: {} for share in plan.pauses}
+        """Share of training → validation of a setting's first seed."""
         self.spent = 0.0
         self.number = 0
         self.events: list[Event] = []
@@ -38,19 +44,24 @@ class State:
         self.findings: Findings | None = None
         self.race: Race | None = None
 
-    def run(self, stage: Stage, trials: list[Trial], note: str = "") -> Generator[Round, Scores, Scores]:
-        """One round; its costs are counted."""
+    def run(self, stage: Stage, trials: list[Trial], note: str = "", share: float = 1.0) -> Steps:
+        """One round; its costs are counted. Returns its scores."""
         self.number += 1
         news, self.told = self.events[self.told :], len(self.events)
         racing = list(self.race.racing) if self.race else []
         scores = yield Round(
             stage=stage, number=self.number, trials=trials, racing=racing, events=news, spent=self.spent, note=note,
             findings=self.findings if self.number == 2 else None, leader=self.race.leader() if self.race else None,
+            share=share,
         )  # fmt: skip
         self.spent += self.plan.overhead
-        for (setting, _), score in scores.items():
-            self.costs.setdefault(setting, []).append(score.cost)
-            self.spent += score.cost
+        for (setting, seed, *_), score in scores.items():
+            self.spent += max(0.0, score.cost - self.paid.get((setting, seed), 0.0))
+            self.paid[setting, seed] = score.cost
+            if share == 1:
+                self.costs.setdefault(setting, []).append(score.cost)
+            for at, value in score.early.items() if seed == 0 else ():
+                self.early[at][setting] = value
         return scores
 
     def cost(self, setting: Setting) -> float:

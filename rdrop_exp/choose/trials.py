@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rdrop_exp.choose.plan import BASELINE, CONFIRM_SEED, Score, Setting, Trial
 from rdrop_exp.choose.setting import GivenSetting
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
-from rdrop_exp.runs.folder import load_result, read_result, trial_folder
+from rdrop_exp.runs.folder import load_result, paused, read_result, read_rows, trial_folder
 
 BY_NAME = {family.name: family for family in FAMILIES}
 
@@ -31,12 +32,15 @@ def label(setting: Setting) -> str:
 
 
 class Trials:
-    """Requires `hydra_ready`. `seconds_per_cost`: of work; None: a trial costs 1."""
+    """Requires `hydra_ready`. `seconds_per_cost`: of work; None: a trial costs 1. `pauses`: as in the plan."""
 
-    def __init__(self, given: GivenSetting, name: str, seconds_per_cost: float | None) -> None:
+    def __init__(
+        self, given: GivenSetting, name: str, seconds_per_cost: float | None, pauses: tuple[float, ...] = ()
+    ) -> None:
         self.given = given
         self.name = name
         self.seconds_per_cost = seconds_per_cost
+        self.pauses = pauses
         self.folders: dict[Trial, Path] = {}
         """Of the trials that have been read, wherever they are."""
         self._options: dict[Setting, Options] = {}
@@ -58,15 +62,44 @@ class Trials:
         options = dataclasses.replace(self._options[setting], seed=self.seed(trial), name=experiment)
         return trial_spec(options, self.given.fingerprint)
 
-    def read(self, trials: Iterable[Trial], again: bool = True) -> dict[Trial, Score]:
-        """Scores of those that have ended, here or in another experiment; `again`: look for new folders."""
-        if again:
-            self._elsewhere = {}
-            for path in sorted(Path(self.given.o.output_dir).glob("*/*-*/result.json")):
-                self._elsewhere.setdefault(path.parent.name[-10:], []).append(path.parent)
-        ended = {trial: each for trial in trials if (each := self._ended(self.spec(trial))) is not None}
-        self.folders |= {trial: folder for trial, (folder, _) in ended.items()}
-        return {trial: score for trial, (_, score) in ended.items()}
+    def pause_epoch(self, share: float) -> int:
+        return round(share * self.given.steps / self.given.per_epoch)
+
+    def read(self, keys: Iterable[Any]) -> dict[Any, Score]:
+        """Scores by the keys of a round: of trials that have ended, here or in another experiment, or got that far."""
+        self._elsewhere = {}
+        for path in sorted(Path(self.given.o.output_dir).glob("*/*-*/result.json")):
+            self._elsewhere.setdefault(path.parent.name[-10:], []).append(path.parent)
+        known = {key: each for key in keys if (each := self._read(self.spec(key[:2]), *key[2:])) is not None}
+        self.folders |= {key[:2]: folder for key, (folder, _) in known.items()}
+        return {key: score for key, (_, score) in known.items()}
+
+    def _read(self, spec: TrialSpec, share: float | None = None) -> tuple[Path, Score] | None:
+        """`share`: up to there, also of one that has gone further, so that a resumed choice decides the same."""
+        ended = self._ended(spec)
+        folder, score = ended or (trial_folder(spec), Score(None))
+        if not ended and (share is None or not paused(folder, self.pause_epoch(share))):
+            return None
+        rows = read_rows(folder) if self.pauses and spec.options.seed == self.given.o.seed else []
+        early = {at: value for at in self.pauses if (value := self._validation(rows, at)) is not None}
+        if share is None:
+            return folder, replace(score, early=early)
+        return folder, Score(early.get(share, score.val), cost=self._cost(rows, share))
+
+    def _validation(self, rows: list[dict[str, Any]], share: float) -> float | None:
+        name, epoch = f"val/{self.given.scale.metric}", self.pause_epoch(share)
+        row = next((row for row in rows if row.get("epoch") == epoch and name in row), None)
+        return self.given.scale.value(row, "val") if row else None
+
+    def _cost(self, rows: list[dict[str, Any]], share: float) -> float:
+        """Of a part of a trial, from its speed."""
+        if self.seconds_per_cost is None:
+            return share
+        speed, epoch = f"{self.given.task.unit}_per_second", self.pause_epoch(share)
+        rows = [row for row in rows if row["epoch"] <= epoch and speed in row]
+        steps = (row["step"] - before for row, before in zip(rows, [0, *(row["step"] for row in rows)], strict=False))
+        seconds: float = sum(n * self.given.units_per_step / row[speed] for n, row in zip(steps, rows, strict=True))
+        return seconds / self.seconds_per_cost
 
     def _ended(self, spec: TrialSpec) -> tuple[Path, Score] | None:
         own = trial_folder(spec)
@@ -88,8 +121,8 @@ class Trials:
         failed = any(folder == own and result and result.get("status") == "failed" for folder, result in results)
         return (own, Score(None)) if failed else None
 
-    def sweep(self, trials: list[Trial], title: str, smallest: float) -> dict[str, Any]:
-        """The content of a sweep file for a round."""
+    def sweep(self, trials: list[Trial], title: str, smallest: float, share: float = 1.0) -> dict[str, Any]:
+        """The content of a sweep file for a round, whose trials pause after this share of training."""
         grids = []
         for setting in dict.fromkeys(s for s, _ in trials):
             seeds = [self.seed(trial) for trial in trials if trial[0] == setting]
@@ -100,7 +133,7 @@ class Trials:
             **({"baseline": BASELINE.family} if BASELINE in (s for s, _ in trials) else {}),
             "name": self.experiment(trials[0]),
             **({"seeds": len(trials) // 2, "smallest": smallest} if confirms and len(trials) > 2 else {}),
-            "overrides": self.given.overrides,
+            "overrides": self.given.overrides | ({"pause_epoch": self.pause_epoch(share)} if share < 1 else {}),
             "grids": grids,
         }
 

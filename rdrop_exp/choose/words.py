@@ -38,6 +38,11 @@ def why(event: Event, scale: Scale) -> str:
     if event.fate == Fate.FAILED or event.against is None:
         return f"{label(event.setting)}: a trial failed"
     gap = f"{scale.signed(event.difference)} {scale.unit}, {counted(event.seeds, 'seed')}"
+    if event.fate == Fate.PRUNED:
+        gap = f"{scale.signed(event.difference)} {scale.unit} from {label(event.against)}"
+        return (
+            f"{label(event.setting)}: stopped at {100 * event.share:.0f} % of training, not in the better half ({gap})"
+        )
     if event.fate == Fate.DROPPED:
         return f"{label(event.setting)}: dropped, cannot win against {label(event.against)} ({gap})"
     return f"{label(event.setting)}: set aside, the budget does not reach for all ({gap}, from {label(event.against)})"
@@ -79,11 +84,12 @@ def describe(now: Round, plan: Plan, scale: Scale, amount: Amount) -> list[str]:
     lines = [f"  {why(event, scale)}" for event in now.events if event not in cut[NAMED:]]
     lines += [f"  and {counted(len(cut) - NAMED, 'other')} set aside"] if len(cut) > NAMED else []
     left = f"{amount(max(0.0, plan.budget - now.spent))} left"
-    head = f"[{now.number}] {now.stage}: {counted(len(now.trials), 'trial')}, {left}"
+    part = f" to {100 * now.share:.0f} % of training" if now.share < 1 else ""
+    head = f"[{now.number}] {now.stage}: {counted(len(now.trials), 'trial')}{part}, {left}"
     if now.stage == Stage.RACE and now.leader is not None:
         head += f"; {len(now.racing)} in the race, {label(now.leader)} leads"
     if now.stage == Stage.RACE and (new := entering(now)):
-        lines.append(f"  enters: {'; '.join(map(label, new))}")
+        lines.append(f"  {'first seed' if plan.pauses else 'enters'}: {'; '.join(map(label, new))}")
     first = findings(now.findings, plan, scale, amount) if now.findings else []
     return [*first, *([f"{now.note}."] if now.note else []), head, *lines]
 
@@ -107,7 +113,8 @@ def paragraph(answer: Answer, plan: Plan, scale: Scale, amount: Amount) -> str:
         assert answer.effect is not None
         interval = scale.interval(*answer.interval or (math.inf,) * 2)
         gain = f"{scale.signed(answer.effect)} {scale.unit}{interval}"
-        result = f"{gain} on test over {base}, {answer.seeds} fresh seeds"
+        lower = "" if scale.higher_is_better else ", lower is better"
+        result = f"{gain} on test over {base}, {answer.seeds} fresh seeds{lower}"
         if answer.outcome == Outcome.GAIN:
             return f"Use {best}: {result}{cost}."
         if answer.outcome == Outcome.NO_GAIN:

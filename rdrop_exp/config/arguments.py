@@ -24,7 +24,7 @@ NO_CHOICE = re.compile(r"null|true|false|[+-]?(inf|nan|[\d_]+(\.\d*)?(e[+-]?\d+)
 """Values that are no text, and so no choice of a group, or that only other options could resolve."""
 LONGEST_KEY = 200
 """Characters: a longer one is no file's name, where Hydra looks for groups."""
-OUTSIDE = ("experiment", "debug", "sweep", "scale", "hydra")
+OUTSIDE = ("experiment", "debug", "sweep", "scale", "together", "hydra")
 """Groups and keys that are no options of a trial."""
 
 
@@ -40,6 +40,8 @@ def arrange(arguments: list[str]) -> list[str]:
     if "sweep" in keys and not {"-m", "--multirun"} & set(flags):
         flags.append("-m")
     multirun = bool({"-m", "--multirun"} & set(flags))
+    if "together" in keys and not multirun:
+        raise OptionError("together= pairs the values of a sweep: add -m")
     chosen = ["model=timm"] if "model.name" in keys and "model" not in keys else []
     for override in overrides:
         _check(override)

@@ -1,6 +1,6 @@
 """From what Hydra composed to checked options."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,13 @@ def files_of(group: str, choice: str) -> list[Path]:
     return [path for folder in folders if (path := folder / group / f"{choice}.yaml").is_file()]
 
 
-def replaced() -> list[str]:
-    """A sentence for each choice that Hydra made whose file of the user's own replaces the package's."""
+def replaced(others: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """A sentence for each choice, of Hydra's or of these, whose file of the user's own replaces the package's."""
     from hydra.core.hydra_config import HydraConfig
 
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     names = [(str(group), str(choice)) for group, choice in choices.items() if not str(group).startswith("hydra/")]
+    names += others
     return [
         f"{group}={choice} is your own conf/{group}/{choice}.yaml, not the package's"
         for group, choice in names

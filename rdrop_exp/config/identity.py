@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -163,6 +164,11 @@ def canonical(options: Options) -> tuple[Options, list[str]]:
         r.cutoff_share = None
     elif r.cutoff_share is not None and s.steps is None:
         r.cutoff_epoch, r.cutoff_share = round(r.cutoff_share * s.epochs, 3), None
+    if o.pause_epoch is not None:  # at a validation, or not at all
+        o.pause_epoch = math.ceil(o.pause_epoch / o.validate_every) * o.validate_every
+        if s.steps is None and o.pause_epoch >= s.epochs:
+            reset.append("pause_epoch")
+            o.pause_epoch = None
     if s.steps is not None:
         clear("schedule", "epochs")
     if s.warmup_steps is not None:

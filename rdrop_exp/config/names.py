@@ -5,6 +5,8 @@ from rdrop_exp.config.options import RATES, Options, Regularizer
 LONGEST_NAME = 200
 """Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""
 
+CUTOFF = {"early": "until", "late": "from", "v_shaped": "at"}
+"""What the cutoff is to a schedule; schedules of one's own may use it in any way."""
 SHORT = {"drop_path": "sd", "patch_dropout": "pd", "drop_key": "dk", "head_dropout": "hd", "drop_block": "db"}
 """Rates in a trial's name."""
 
@@ -18,7 +20,7 @@ def trial_name(o: Options) -> str:
         words.append(f"p{r.dropout:g}" + (f"_{r.second_dropout:g}" if r.second_dropout is not None else ""))
     words += [f"{short}{getattr(r, rate):g}" for rate, short in SHORT.items() if getattr(r, rate)]
     if r.cutoff_epoch is not None:
-        words.append({"early": "until", "v_shaped": "at"}.get(r.when, "from") + f"{r.cutoff_epoch:g}")
+        words.append(f"{CUTOFF.get(r.when, 'cutoff')}{r.cutoff_epoch:g}")
     if r.alpha or r.multi_sample:
         words.append((f"a{r.alpha:g}" if r.alpha else "") + (f"x{r.passes}" if r.passes != 2 or not r.alpha else ""))
     name = "-".join([*words, f"s{o.seed}"]).replace("/", "_").replace(":", "_")

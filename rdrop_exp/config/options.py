@@ -83,8 +83,7 @@ class Regularizer:
     stop_gradient: bool = False
     """Treat the other passes as fixed targets: no gradient of the consistency loss flows through them."""
     divergence: str = "kl"
-    """Consistency loss: kl (symmetric, of softmaxes), mse, brier (mse of softmaxes), bernoulli (symmetric KL of
-    sigmoids), or a plugin's."""
+    """Consistency loss: kl (symmetric), mse, brier (mse of softmaxes), bernoulli (KL of sigmoids), or a plugin's."""
 
 
 RATES = {
@@ -226,6 +225,8 @@ class Options:
     """Compute a residual branch only for the samples that stochastic depth keeps; false: compute all and mask."""
     fast_linear: Annotated[bool, RUNTIME] = True
     """On AMD CPUs, run float32 linear layers with oneDNN; false: PyTorch's default, MKL."""
+    sync_batchnorm: Annotated[bool, RUNTIME] = True
+    """On several ranks, BatchNorm goes by the whole batch, as on one; false: by each rank's part, which is faster."""
     device: Annotated[str, RUNTIME] = "auto"
     """auto (best available device), cpu, cuda, cuda:1 or mps."""
     threads: Annotated[int | None, Range(1, 1024), RUNTIME] = None
@@ -236,6 +237,8 @@ class Options:
     """What validation selects by: the task's metric, or the loss (generated text is then scored on test only)."""
     select: Literal["best", "last"] = "best"
     """Weights evaluated on the test set: best on validation, or last."""
+    pause_epoch: Annotated[int | None, Range(1), RUNTIME] = None
+    """Pause after the first validation from this epoch on, keeping a checkpoint; null or a later epoch trains on."""
     stop_loss: NonNegative = 0.0
     """Stop once the mean training loss over a logging interval falls below this value; 0: never."""
     checkpoint_seconds: Annotated[float, Range(0), RUNTIME] = 60.0

@@ -22,20 +22,24 @@ def _fall(ramp: str, t: int, length: int) -> float:
 
 
 def early(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    """Falling along the ramp from 1 to 0 at the cutoff; constant: 1 up to there."""
     return _fall(r.ramp, t, cutoff) if t < cutoff else 0.0
 
 
 def late(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    """0 up to the cutoff, then rising along the ramp to 1 at the end; constant: 1 from there."""
     if t < cutoff:
         return 0.0
     return 1.0 if r.ramp == "constant" else 1.0 - _fall(r.ramp, t - cutoff, total - cutoff)
 
 
 def increasing(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    """Rising linearly from 0 to 1 over all of training."""
     return 1.0 - _fall("linear", t, total)
 
 
 def decreasing(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    """Falling linearly from 1 to 0 over all of training."""
     return _fall("linear", t, total)
 
 
@@ -46,10 +50,12 @@ def v_shaped(r: Regularizer, t: int, cutoff: int, total: int) -> float:
 
 
 def curriculum(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    """1 - exp(-gamma t): rising from 0."""
     return 1.0 - math.exp(-r.gamma * t)
 
 
 def annealed(r: Regularizer, t: int, cutoff: int, total: int) -> float:
+    """exp(-gamma t): falling from 1."""
     return math.exp(-r.gamma * t)
 
 

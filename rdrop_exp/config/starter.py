@@ -1,4 +1,4 @@
-"""`rdrop-exp init DIR`: a folder to begin with, of a regularizer, a data set, a sweep and a plugin of one's own."""
+"""`rdrop-exp init DIR`: a folder to begin with, of configs, a sweep, a plugin and a task of one's own."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from rdrop_exp.config.schema import OptionError, shown
 
 STARTER = Path(__file__).parents[1] / "starter"
-NEXT = """Written to {folder}: conf/, sweeps/, my_plugin.py and test_my_plugin.py. Next:
+NEXT = """Written to {folder}: conf/, sweeps/, my_plugin.py, my_task.py and test_my_plugin.py. Next:
   cd {folder}
   rdrop-exp experiment=mine     # one trial
   rdrop-exp sweep=mine          # a sweep, with a report at its end"""

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import Batch, Spec
-from rdrop_exp.data.sampler import Key
+from rdrop_exp.data.sampler import Key, Part
 from rdrop_exp.seeds import derive_seed
 
 ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)
@@ -48,27 +48,29 @@ class Augment:
     def given(self, images: Tensor, labels: Tensor, key: Key | None) -> Batch:
         """As `train`; without a key as `evaluate`, but with label smoothing, which is part of the loss."""
         if key is not None:
-            return self.train(images, labels, key)
+            return self.train(images, labels, key, Part(len(images), slice(None), slice(None)))
         smoothing = self.options.label_smoothing
         targets = smooth(labels, self.classes, smoothing) if smoothing else labels
         return self.evaluate(images, targets)
 
-    def train(self, images: Tensor, labels: Tensor, key: Key) -> Batch:
-        """The augmented batch; `key` decides every draw."""
+    def train(self, images: Tensor, labels: Tensor, key: Key, part: Part) -> Batch:
+        """The augmented batch, or the part of it that was read; `key` decides every draw."""
         draws = Generator().manual_seed(derive_seed("augment", *key))
-        count, size = len(images), images.shape[-1]
+        count, size = part.size, images.shape[-1]
         if self.crop or self.flip:
             corners = torch.randint(0, 2 * self.crop + 1, (2, count), generator=draws)
             flips = torch.randint(0, 2, (1, count), generator=draws) * self.flip
-            top, left, flipped = send(torch.cat([corners, flips]), self.device)
+            top, left, flipped = send(torch.cat([corners, flips])[:, part.read], self.device)
             images = crop_flip(images, self.crop, top, left, flipped.bool())
         inputs = normalise(images, self.scale, self.shift)
         if self.options.erase > 0:
-            inputs = erase(inputs, send(rectangles(count, size, self.options.erase, draws), self.device))
+            corners = rectangles(count, size, self.options.erase, draws)[:, part.read]
+            inputs = erase(inputs, send(corners, self.device))
         if self.mixup is not None:
             with preserve_generators():
                 seed_generators(derive_seed("mixup", *key))
-                return Batch(*self.mixup(inputs, labels))
+                mixed, targets = self.mixup(inputs, labels)
+                return Batch(mixed[part.kept], targets[part.kept])
         if self.options.label_smoothing > 0:
             return Batch(inputs, smooth(labels, self.classes, self.options.label_smoothing))
         return Batch(inputs, labels)

@@ -45,6 +45,8 @@ class Data(Protocol):
     """Set → class → number of images."""
     fingerprint: str
     """Changes with the user's own files; the name of a published data set."""
+    shard: Any
+    """`shard.Shard`, set where several processes train together: the part of each batch below that this one gets."""
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, … of an epoch: bit for bit those of an epoch read from its beginning."""
@@ -59,7 +61,7 @@ class Data(Protocol):
         ...
 
     def given(self, batches: list[Tensor], draws: int | None) -> Iterator[Batch]:
-        """Batches of these items, with the targets of training.
+        """Batches of these items, whatever the shard, with the targets of training.
 
         Augmented as in training, by random draws that `draws` keeps apart from those of the epochs; None: not at all.
         """

@@ -70,6 +70,11 @@ class Preview(NamedTuple):
     summary: str
     """What was read, in one line."""
     fingerprint: str
+    classes: int = 0
+    """0: not known without reading more."""
+    channels: int = 3
+    size: int | None = None
+    """Side of the images; None: not known, or there are none."""
 
 
 def load(options: Dataset) -> Source:
@@ -91,9 +96,12 @@ def preview(options: Dataset) -> Preview:
     """Check that the data set can be read and say what it holds, without importing torch; `OptionError` as `load`."""
     if options.name in TORCHVISION:
         check_torchvision(options)
-        return Preview(f"{options.name}: {TORCHVISION[options.name].classes} classes", options.name)
+        known = TORCHVISION[options.name]
+        summary, channels = f"{options.name}: {known.classes} classes", len(known.mean or "RGB")
+        return Preview(summary, options.name, known.classes, channels, options.image_size or known.size)
     source = load(options)
-    return Preview(source.summary, source.fingerprint)
+    size = options.image_size or (None if source.images is None else source.images.shape[-1])
+    return Preview(source.summary, source.fingerprint, source.classes, source.channels, size)
 
 
 def _from_files(options: Dataset) -> Source:

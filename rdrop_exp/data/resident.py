@@ -17,6 +17,7 @@ from rdrop_exp.data.augment import Augment, send, statistics
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.datasets import Source
 from rdrop_exp.data.sampler import EpochSampler
+from rdrop_exp.data.shard import Shard
 from rdrop_exp.data.size_check import check_memory
 from rdrop_exp.hardware import cores
 
@@ -38,14 +39,16 @@ class Resident:
         self.device, self.steps_per_epoch, self.sizes = device, self.sampler.steps, self.sampler.sizes
         self.batch_size, self.train_items = self.sampler.train_batch_size, self.sampler.train_items
         self.summary, self.counts, self.fingerprint = source.summary, source.counts, source.fingerprint
+        self.shard = Shard()
         self.images = torch.from_numpy(images).to(device)
         self.labels = torch.from_numpy(source.labels).to(device)
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        order = send(self.sampler.train_batches(epoch), self.device)
+        part = self.sampler.part(self.shard)
+        order = send(self.sampler.train_batches(epoch)[:, part.read], self.device)
         for step in range(start, self.steps_per_epoch):
             images, labels = self._items(order[step])
-            yield self.augment.train(images, labels, self.sampler.key(epoch, step))
+            yield self.augment.train(images, labels, self.sampler.key(epoch, step), part)
 
     def validation(self) -> Iterator[Batch]:
         return self._evaluation("validation")
@@ -59,7 +62,7 @@ class Resident:
             yield self.augment.given(images, labels, self.sampler.given_key(draws, step))
 
     def _evaluation(self, name: str) -> Iterator[Batch]:
-        for items in self.sampler.evaluation_batches(name):
+        for items in self.shard.evaluated(self.sampler.evaluation_batches(name)):
             yield self.augment.evaluate(*self._items(send(items, self.device)))
 
     def _items(self, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """The items of each batch, a function of (seed, epoch) alone."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,10 +9,22 @@ from torch import Tensor
 
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data.shard import Shard
 from rdrop_exp.seeds import derive_seed
 
 Key = tuple[int, int, int]
 """(seed, epoch, batch): the seed of one training batch's augmentation."""
+
+
+class Part(NamedTuple):
+    """The part of a training batch that a process makes."""
+
+    size: int
+    """Items of the whole batch, for which augmentation is drawn."""
+    read: slice | Tensor
+    """The places in the batch of the items that are read."""
+    kept: slice
+    """Of those read, what the part is made of: mixing needs the other image of each pair as well."""
 
 
 class EpochSampler:
@@ -21,7 +35,8 @@ class EpochSampler:
         self.sizes = {name: len(sets[name]) for name in ("train", "validation", "test")}
         self.options, self.batch_size, self.seed = options, batch_size, seed
         size = min(batch_size, self.sizes["train"])
-        if options.mixup > 0 or options.cutmix > 0:  # these pair the images of a batch
+        self.pairs = options.mixup > 0 or options.cutmix > 0  # images of a batch, the first with the last
+        if self.pairs:
             size -= size % 2
             if size == 0:
                 raise OptionError(
@@ -40,6 +55,15 @@ class EpochSampler:
             len(items), generator=torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
         )
         return items[order[: self.steps * size]].view(self.steps, size)
+
+    def part(self, shard: Shard) -> Part:
+        """What a process reads of each training batch, and keeps."""
+        size = self.train_batch_size
+        rows = shard.rows(size)
+        if shard.ranks == 1 or not self.pairs:
+            return Part(size, rows, slice(None))
+        partners = torch.arange(size - rows.stop, size - rows.start)  # in this order the two halves pair up
+        return Part(size, torch.cat([torch.arange(rows.start, rows.stop), partners]), slice(len(partners)))
 
     def key(self, epoch: int, step: int) -> Key:
         """What seeds a batch's augmentation; a repeated batch is augmented alike each time."""

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from rdrop_exp.data.augment import Augment, preserve_generators, seed_generators
 from rdrop_exp.data.batch import Batch, Spec
 from rdrop_exp.data.datasets import IMAGENET_MEAN, IMAGENET_STD, Source
 from rdrop_exp.data.sampler import EpochSampler
-from rdrop_exp.hardware import cores
+from rdrop_exp.data.shard import Shard
+from rdrop_exp.hardware import cores, local_ranks
 from rdrop_exp.seeds import derive_seed
 
 ItemKey = tuple[int | None, int]
@@ -41,15 +43,17 @@ class Streamed:
         self.batch_size, self.train_items = self.sampler.train_batch_size, self.sampler.train_items
         self.summary, self.counts, self.fingerprint = source.summary, source.counts, source.fingerprint
         self.items = Items(source, transforms(options, self.spec, mean, std, framed=source.images is not None), seed)
-        self.workers = min(cores(), 8) if options.workers is None else options.workers
+        self.workers = min(max(1, cores() // local_ranks()), 8) if options.workers is None else options.workers
+        self.shard = Shard()
         self.idle: list[PersistentLoader] = []
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        order = self.sampler.train_batches(epoch)[start:]
+        part = self.sampler.part(self.shard)
+        order = self.sampler.train_batches(epoch)[start:, part.read]
         _, seed_epoch, _ = self.sampler.key(epoch, start)
         keys: Iterator[list[ItemKey]] = ([(seed_epoch, item) for item in items.tolist()] for items in order)
         for step, (images, labels) in enumerate(self._batches(keys, len(order)), start):
-            yield self.augment.train(images, labels, self.sampler.key(epoch, step))
+            yield self.augment.train(images, labels, self.sampler.key(epoch, step), part)
 
     def validation(self) -> Iterator[Batch]:
         return self._evaluation("validation")
@@ -64,7 +68,7 @@ class Streamed:
             yield self.augment.given(images, labels, self.sampler.given_key(draws, step))
 
     def _evaluation(self, name: str) -> Iterator[Batch]:
-        batches = self.sampler.evaluation_batches(name)
+        batches = self.shard.evaluated(self.sampler.evaluation_batches(name))
         keys: Iterator[list[ItemKey]] = ([(None, item) for item in items.tolist()] for items in batches)
         for images, labels in self._batches(keys, len(batches)):
             yield self.augment.evaluate(images, labels)
@@ -87,6 +91,19 @@ class Streamed:
         yield last
 
 
+def start_fork_server() -> None:
+    """Start it, and so its workers, deaf to what ends a process group (Ctrl-C, `timeout`, Slurm).
+
+    The training process has yet to save a checkpoint, for which it may wait for a batch. A signal mask is inherited.
+    """
+    resource_tracker.ensure_running()  # the server would start it, which unblocks these signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class PersistentLoader:
     """A DataLoader whose batches are set before each pass, so that its workers survive between passes."""
 
@@ -99,6 +116,8 @@ class PersistentLoader:
             method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
             context = multiprocessing.get_context(method)
             context.set_forkserver_preload(["rdrop_exp.data.stream", "timm.data"])
+            if method == "forkserver":
+                start_fork_server()
         self.batch_keys = BatchKeys()
         self.loader = DataLoader(
             items,
@@ -203,11 +222,10 @@ def collate(items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
 
 
 def follow_parent(worker: int) -> None:
-    """Tie a worker's life to the training process: ignore Ctrl-C, which reaches both, and exit when that process dies.
+    """Tie a worker's life to the training process: exit when that process dies.
 
     torch watches the worker's direct parent, the fork server, which outlives the training process.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -140,7 +140,7 @@ def check_forward(model: nn.Module, group: str, name: str, classes: int, image: 
     """One forward pass without noise, so that images of the wrong size are refused before anything is written."""
     training = model.training
     try:
-        shape = tuple(model.eval()(image).shape)
+        outputs = model.eval()(image)
     except Exception as error:
         _, channels, height, width = image.shape
         raise OptionError(
@@ -149,7 +149,9 @@ def check_forward(model: nn.Module, group: str, name: str, classes: int, image: 
         ) from error
     finally:
         model.train(training)
-    if shape != (1, classes):
+    if not isinstance(outputs, Tensor):
+        raise OptionError(f"{group}.name={name} gives a {type(outputs).__name__}, not a tensor of logits")
+    if (shape := tuple(outputs.shape)) != (1, classes):
         raise OptionError(f"{group}.name={name} is not a classifier: one image gives an output of shape {shape}")
 
 

@@ -4,6 +4,7 @@ The function is called with classes, channels, image_size and `model.args`, and 
 channels, size, size) and gives (batch, classes).
 """
 
+import functools
 import importlib
 import inspect
 import os
@@ -31,15 +32,20 @@ def create(part: Model, group: str, *, classes: int, channels: int, image_size: 
         model = _torchvision(part, group, classes, channels, image_size)
     else:
         fitted = {"classes": classes, "channels": channels, "image_size": image_size}
-        model = _called(part, group, find_function(part.name, group), fitted | part.args)
+        model = _called(part, group, find(part.name, group), fitted | part.args)
     if part.checkpoint:
         _load(part, group, model)
     return model
 
 
-def find_function(name: str, group: str) -> Callable[..., Any]:
-    """The function of that name, its module found also in the current directory."""
+def find(name: str, group: str) -> Callable[..., Any]:
+    """What makes the model of that name: a function of one's own, or of torchvision; `OptionError` where there is none.
+
+    The module is looked for in the current directory too.
+    """
     module_name, _, function_name = name.partition(":")
+    if module_name == "torchvision":
+        return _torchvision_model(name, group)
     search_here()
     try:
         module = importlib.import_module(module_name)
@@ -69,8 +75,6 @@ def _called(part: Model, group: str, function: Callable[..., Any], arguments: di
         ) from None
     try:
         model = function(**arguments)
-    except NotImplementedError:  # what torch raises of a model that cannot be built without memory
-        raise
     except Exception as error:
         raise OptionError(f"{group}.name={part.name} could not be built: {first_line(error)}") from error
     if not isinstance(model, nn.Module):
@@ -78,13 +82,17 @@ def _called(part: Model, group: str, function: Callable[..., Any], arguments: di
     return model
 
 
-def _torchvision(part: Model, group: str, classes: int, channels: int, image_size: int | None) -> nn.Module:
-    import torchvision
+def _torchvision_model(name: str, group: str) -> Callable[..., nn.Module]:
+    from torchvision import models
 
-    name, models = part.name.partition(":")[2], torchvision.models
-    names = models.list_models(module=models)
-    if name not in names:
-        raise OptionError(f"{group}.name={part.name} is not a torchvision model{nearest(name, names)}")
+    title, names = name.partition(":")[2], models.list_models(module=models)
+    if title not in names:
+        raise OptionError(f"{group}.name={name} is not a torchvision model{nearest(title, names)}")
+    return functools.partial(models.get_model, title)
+
+
+def _torchvision(part: Model, group: str, classes: int, channels: int, image_size: int | None) -> nn.Module:
+    create, name = find(part.name, group), part.name.partition(":")[2]
     arguments: dict[str, Any] = {"num_classes": classes}
     if name.startswith(("vit_", "maxvit")) and image_size:
         size = (image_size, image_size) if name.startswith("maxvit") else image_size
@@ -92,9 +100,7 @@ def _torchvision(part: Model, group: str, classes: int, channels: int, image_siz
     if name in ("googlenet", "inception_v3"):
         arguments |= {"aux_logits": False, "init_weights": True}
     try:
-        model: nn.Module = models.get_model(name, **(arguments | part.args))
-    except NotImplementedError:
-        raise
+        model: nn.Module = create(**(arguments | part.args))
     except Exception as error:
         raise OptionError(f"{group}.name={part.name} could not be built: {first_line(error)}") from error
     if channels != 3:

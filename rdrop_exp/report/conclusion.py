@@ -200,6 +200,6 @@ def status_line(report: Report) -> str:
     words = []
     for status, count in report.counts.items():
         shares = [t.progress for t in report.trials if t.status == status and t.progress is not None]
-        listed = status in (Status.RUNNING, Status.STOPPED) and 0 < len(shares) <= 4
+        listed = status in (Status.RUNNING, Status.PAUSED, Status.STOPPED) and 0 < len(shares) <= 4
         words.append(f"{count} {status}" + (f" ({', '.join(f'{100 * s:.0f} %' for s in shares)})" if listed else ""))
     return ", ".join(words)

@@ -23,7 +23,7 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
     items = (difference and difference.interval_items) or (None, None)
     p_better = (difference and difference.p_better) or (None, None, None)
     flip = (difference and difference.interval_sign_flip) or (None, None)
-    statuses = (Status.FINISHED, Status.RUNNING, Status.STOPPED, Status.FAILED)
+    statuses = (Status.FINISHED, Status.RUNNING, Status.PAUSED, Status.STOPPED, Status.FAILED)
     return {
         "rank": row.rank,
         "group": row.label,

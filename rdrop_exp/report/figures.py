@@ -34,7 +34,8 @@ def curves(comparison: Comparison) -> dict[str, dict[str, Any]]:
     kept = {}
     for index, row in enumerate(comparison.rows):
         if index < CURVES or row is comparison.baseline:
-            trials = [t for t in row.group.trials if t.status in (Status.FINISHED, Status.RUNNING, Status.STOPPED)]
+            shown = (Status.FINISHED, Status.RUNNING, Status.PAUSED, Status.STOPPED)
+            trials = [t for t in row.group.trials if t.status in shown]
             series = over_seeds(trials, list(dict.fromkeys(names)), scales)
             for rate in (f"rate/{rate}" for rate in RATES):  # one schedule for all seeds: no band
                 if rate in series:

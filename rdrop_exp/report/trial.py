@@ -15,7 +15,7 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.report.text import one_line, printable, web_address
 from rdrop_exp.report.throughput import steady_throughput
 from rdrop_exp.runs.code import recorded
-from rdrop_exp.runs.folder import last_row, load_result, read_start
+from rdrop_exp.runs.folder import last_row, load_result, paused, read_start
 
 QUIET_SECONDS = 300.0
 """A trial counts as stopped after this time, or five checkpoint intervals, without a write."""
@@ -36,6 +36,7 @@ class Status(StrEnum):
 
     FINISHED = "finished"
     RUNNING = "running"
+    PAUSED = "paused"
     STOPPED = "stopped"
     FAILED = "failed"
     DAMAGED = "damaged"
@@ -198,7 +199,7 @@ def _checked_options(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unfinished(path: str, files: dict[str, os.DirEntry[str]]) -> Trial:
-    """A trial with a config.yaml and no result: running or stopped."""
+    """A trial with a config.yaml and no result: running, paused or stopped."""
     trial = Trial(
         folder=Path(path), status=Status.STOPPED, experiment=printable(os.path.basename(os.path.dirname(path)))
     )
@@ -214,7 +215,8 @@ def _unfinished(path: str, files: dict[str, os.DirEntry[str]]) -> Trial:
     quiet = max(QUIET_SECONDS, 5 * float(_number(trial.options.get("checkpoint_seconds")) or 0))
     locked = _is_locked(path) if "claim" in files else None
     running = time.time() - trial.written < quiet if locked is None else locked
-    trial.status = Status.RUNNING if running else Status.STOPPED
+    pausing = paused(path, _number(trial.options.get("pause_epoch")))
+    trial.status = Status.PAUSED if pausing and locked is not True else Status.RUNNING if running else Status.STOPPED
     return trial
 
 

@@ -22,7 +22,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hydra_slots.protocol import atomic_file, finished, last_row, read_result, write_result
+from hydra_slots.protocol import atomic_file, finished, last_row, paused, read_result, write_result
 from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.schema import OptionError, shown
@@ -38,6 +38,7 @@ __all__ = [
     "load_result",
     "made_by",
     "make_folder",
+    "paused",
     "place_trial",
     "read_items",
     "read_result",

@@ -17,7 +17,7 @@ class Ranking:
     critical_difference: float
     """Average ranks further apart than this differ at `level`, over all pairs of groups (Nemenyi 1963)."""
     wins: list[list[float]]
-    """wins[i][j]: on how many settings group i is better than group j; ties count half."""
+    """`wins[i][j]`: on how many settings group i is better than group j; ties count half."""
 
 
 def rank_groups(table: Sequence[Sequence[float]], higher_is_better: bool = True, level: float = 0.05) -> Ranking | None:

@@ -18,12 +18,18 @@ def check_monte_carlo(options: Options) -> None:
 
 def task_of(options: Options) -> Task:
     """The task of the data set; `OptionError` for a name that is none."""
-    name, names = options.dataset.name, (*NAMES, *READERS, *DATA_SETS, *TASKS)
+    name, packaged, own = options.dataset.name, (*NAMES, *READERS), (*DATA_SETS, *TASKS)
+    if name in packaged and name in own:
+        raise OptionError(f"dataset.name={name} is the package's: choose another name for the plugin's")
     if name in TASKS:
-        posed: Task = TASKS[name](options)
-        return posed
-    if name not in names:
-        raise OptionError(f"dataset.name={name} is not a data set{nearest(name, names)}")
+        task = TASKS[name](options)
+        if not isinstance(task, Task):
+            raise OptionError(
+                f"dataset.name={name}: the plugin's function returned a {type(task).__name__}, not a Task"
+            )
+        return task
+    if name not in packaged + own:
+        raise OptionError(f"dataset.name={name} is not a data set{nearest(name, packaged + own)}")
     kind = kind_of(options.dataset)
     if kind == "language":
         from rdrop_exp.tasks import language

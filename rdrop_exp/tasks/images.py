@@ -57,24 +57,49 @@ def _load(o: Options, device: torch.device) -> Data:
     return load_data(o.dataset, batch_size=o.optimizer.batch_size, seed=o.seed, device=device)
 
 
-def _check_model(o: Options) -> None:
+def _check_model(o: Options, data: Preview) -> None:
     import torch
 
+    from rdrop_exp.models import other_models
     from rdrop_exp.models.build import create_network
     from rdrop_exp.noise.install import install_noise
 
     for group, part in (("model", o.model), ("peer", o.peer)):
-        if part.name:
+        if not part.name:
+            continue
+        bare = dataclasses.replace(part, pretrained=False, checkpoint="")
+        if ":" not in part.name:
             _refuse_text_model(o, part.name)
-            bare = dataclasses.replace(part, pretrained=False, checkpoint="")
             with torch.device("meta"):
-                network = create_network(bare, group, classes=10, channels=3, image_size=_likely_size(o, part))
+                network = create_network(bare, group, classes=10, channels=3)
                 install_noise(network, o.regularizer, part.sites)
+        elif data.classes and data.size:
+            _try_other(bare, group, o, data)
+        else:
+            other_models.find(part.name, group)
 
 
-def _likely_size(o: Options, part: Model) -> int | None:
-    """Side of the images for a model that cannot do without, before the data are read."""
-    return (o.dataset.image_size or 224) if ":" in part.name else None
+def _try_other(part: Model, group: str, o: Options, data: Preview) -> None:
+    """A model that is not timm's, on an image of zeros: without memory, or with it where that fails."""
+    import torch
+
+    from rdrop_exp.models.build import check_forward, create_network
+    from rdrop_exp.noise.install import install_noise
+
+    assert data.size
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device):
+                network = create_network(
+                    part, group, classes=data.classes, channels=data.channels, image_size=data.size
+                )
+                install_noise(network, o.regularizer, part.sites)
+                image = torch.zeros(1, data.channels, data.size, data.size)
+                check_forward(network, group, part.name, data.classes, image)
+            return
+        except Exception:
+            if device == "cpu":
+                raise
 
 
 def _refuse_text_model(o: Options, name: str) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from rdrop_exp.data.batch import Batch, items
 from rdrop_exp.tasks.losses import cross_entropy
-from rdrop_exp.tasks.task import Meter
+from rdrop_exp.tasks.task import Gather, Meter
 from rdrop_exp.text.tokens import TokenData
 
 SETS = {"val": "validation", "test": "test"}
@@ -33,6 +33,10 @@ class AccuracyMeter(Meter):
             if i == 0:
                 self.values.append(item_values(right, batch.mask))
         self.count = self.count + items(batch)
+
+    def merge(self, gather: Gather) -> None:
+        self.sums, self.count = gather.total(self.sums), gather.total(self.count)
+        self.values = [gather.interleaved(torch.cat(self.values))]
 
     def row(self) -> dict[str, float]:
         assert self.sums is not None

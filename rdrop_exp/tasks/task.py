@@ -21,12 +21,28 @@ if TYPE_CHECKING:
     from rdrop_exp.noise.install import InstalledNoise
 
 
+class Gather(Protocol):
+    """How the processes of a trial put together what each has measured on its part of a set."""
+
+    def total(self, value: Any) -> Any:
+        """A number or tensor, summed over the processes."""
+        ...
+
+    def interleaved(self, values: Any) -> Any:
+        """A list, or a tensor (items, …), of one process → of all, in the order of the evaluation batches."""
+        ...
+
+
 class Meter(Protocol):
     """Measures one set, batch by batch, noise off."""
 
     def add(self, network: nn.Module, outputs: Tensor, batch: Batch) -> None:
         """Take in a batch and the network's outputs for it; never waits for the device."""
         ...
+
+    def merge(self, gather: Gather) -> None:
+        """Several processes: take in what the others have measured, as if this one had seen all batches."""
+        raise NotImplementedError
 
     def row(self) -> dict[str, float]:
         """The metrics of all batches, with the prefix: val/loss, val/accuracy, …"""
@@ -63,8 +79,11 @@ class Task:
     fingerprint: Callable[[Dataset], str]
     """Of one's own files, or the name of a published data set; quick where it can be."""
     load: Callable[[Options, torch.device], Data]
-    check_model: Callable[[Options], None]
-    """Builds the model without data and without memory; `OptionError` for what timm or transformers refuse."""
+    check_model: Callable[[Options, Preview], None]
+    """Builds the model without memory where it can; `OptionError` for what timm, transformers or it itself refuse.
+
+    Of what `preview` gave, the sizes are known for models of one's own alone.
+    """
     build: Callable[[Options, Any, torch.device], tuple[nn.Module, InstalledNoise]]
     """(options, data.spec, device): the network with its initial weights, and its noise."""
     meter: Callable[[Options, Data, str], Meter]

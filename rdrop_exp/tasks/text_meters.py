@@ -12,7 +12,7 @@ from rdrop_exp.data.batch import Batch
 from rdrop_exp.tasks import metrics
 from rdrop_exp.tasks.losses import TASK_LOSSES
 from rdrop_exp.tasks.meters import in_set_order
-from rdrop_exp.tasks.task import Meter
+from rdrop_exp.tasks.task import Gather, Meter
 from rdrop_exp.text.tokens import TokenData
 
 
@@ -28,6 +28,10 @@ class TextMeter(Meter):
     def add(self, network: nn.Module, outputs: Tensor, batch: Batch) -> None:
         outputs = outputs.float()
         self.kept.append((outputs, batch.targets, TASK_LOSSES[self.loss](outputs, batch.targets)))
+
+    def merge(self, gather: Gather) -> None:
+        outputs, targets, losses = (gather.interleaved(torch.cat(part)) for part in zip(*self.kept, strict=True))
+        self.kept = [(outputs, targets, losses)]
 
     def row(self) -> dict[str, float]:
         outputs, targets, losses = self.all()

@@ -65,7 +65,7 @@ def load(o: Options, device: torch.device) -> Data:
     return load_text(o, device)
 
 
-def check_model(o: Options) -> None:
+def check_model(o: Options, data: Preview) -> None:
     """Any transformers model."""
     import torch
 

@@ -13,7 +13,7 @@ from rdrop_exp.models.generation import generate
 from rdrop_exp.tasks import metrics
 from rdrop_exp.tasks.losses import cross_entropy
 from rdrop_exp.tasks.meters import evaluated, in_set_order
-from rdrop_exp.tasks.task import Meter
+from rdrop_exp.tasks.task import Gather, Meter
 from rdrop_exp.text.tokens import TokenData
 
 
@@ -31,6 +31,10 @@ class TokenMeter(Meter):
         losses = [cross_entropy(out.float(), tokens) for out, tokens in zip(outputs, batch.targets, strict=True)]
         self.sums.append(torch.stack(losses).masked_fill(~batch.mask, 0).sum(1))
         self.counts.append(batch.mask.sum(1))
+
+    def merge(self, gather: Gather) -> None:
+        self.sums = [gather.interleaved(torch.cat(self.sums))]
+        self.counts = [gather.interleaved(torch.cat(self.counts))]
 
     def row(self) -> dict[str, float]:
         loss, tokens = torch.cat(self.sums).cpu().double().sum().item(), torch.cat(self.counts).sum().item()
@@ -50,19 +54,22 @@ class GenerationMeter(TokenMeter):
     def __init__(self, data: TokenData, prefix: str, options: Generate, score: Literal["bleu", "rouge"]) -> None:
         super().__init__(data, prefix)
         self.options, self.score = options, score
-        self.tokens: list[Tensor] = []
+        self.tokens: list[list[int]] = []
 
     def add(self, network: nn.Module, outputs: Tensor, batch: Batch) -> None:
         """As of `TokenMeter`, but the search waits for the device at every token."""
         super().add(network, outputs, batch)
-        self.tokens.append(generate(network, batch.inputs, self.options, self.data.spec.tokenizer))
+        self.tokens += generate(network, batch.inputs, self.options, self.data.spec.tokenizer).tolist()
+
+    def merge(self, gather: Gather) -> None:
+        super().merge(gather)
+        self.tokens = gather.interleaved(self.tokens)
 
     @cached_property
     def texts(self) -> tuple[list[str], list[str]]:
         """Generated texts and references, in the set's own order."""
-        rows = [row for tokens in self.tokens for row in tokens.tolist()]
-        hypotheses = self.data.spec.tokenizer.decode(rows)
-        order = in_set_order(torch.arange(len(rows)), self.data, self.prefix).tolist()
+        hypotheses = self.data.spec.tokenizer.decode(self.tokens)
+        order = in_set_order(torch.arange(len(hypotheses)), self.data, self.prefix).tolist()
         return [hypotheses[i] for i in order], [self.data.texts.second[i] for i in self._positions()]
 
     @cached_property

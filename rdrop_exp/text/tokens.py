@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rdrop_exp.config.options import Options
 from rdrop_exp.data.batch import Batch
+from rdrop_exp.data.shard import Shard, uncounted
 from rdrop_exp.text.batches import by_items, by_tokens, cut
 from rdrop_exp.text.texts import Texts
 from rdrop_exp.text.tokenizers import Tokenizer
@@ -77,6 +78,7 @@ class TokenData:
     ) -> None:
         """`stores`: "input", and perhaps "segment" and "target", over all items of the data set."""
         self.texts, self.spec, self.options, self.device = texts, spec, options, device
+        self.shard = Shard()
         self.sets = texts.sets
         self.stores = {name: store.to(device) for name, store in stores.items()}
         self.labels = torch.from_numpy(texts.labels).to(device) if len(texts.labels) else None
@@ -108,7 +110,8 @@ class TokenData:
 
     def train(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         for items in self._train_batches(epoch)[start : self.steps_per_epoch]:
-            yield self.batch(items)
+            part = items[self.shard.rows(len(items))]
+            yield self.batch(part) if len(part) else uncounted(self.batch(items[:1]))
 
     def tokens_per_step(self) -> float:
         """Tokens of a training batch without padding, inputs and targets, on average over an epoch."""
@@ -117,10 +120,10 @@ class TokenData:
         return float(np.sum(lengths)) / self.steps_per_epoch
 
     def validation(self) -> Iterator[Batch]:
-        return map(self.batch, self.evaluation_batches("validation"))
+        return map(self.batch, self.shard.evaluated(self.evaluation_batches("validation")))
 
     def test(self) -> Iterator[Batch]:
-        return map(self.batch, self.evaluation_batches("test"))
+        return map(self.batch, self.shard.evaluated(self.evaluation_batches("test")))
 
     def given(self, batches: list[Tensor], draws: int | None) -> Iterator[Batch]:
         return (self.batch(items.numpy()) for items in batches)  # nothing is augmented

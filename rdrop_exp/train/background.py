@@ -98,6 +98,8 @@ class Wandb(Background):
         )
         if why_offline.startswith("W&B cannot be reached"):
             log.warning("%s; logging offline, for `wandb sync`", why_offline)
+        run.define_metric("epoch", hidden=True)
+        run.define_metric("*", step_metric="epoch")  # the x-axis of every chart
         self.url = "" if why_offline else str(run.url)
         self.announcement = f"W&B: offline ({why_offline})" if why_offline else f"W&B: {self.url}"
         logger = _WandbRun(run)

@@ -18,6 +18,7 @@ from rdrop_exp.noise.install import InstalledNoise
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.tasks.losses import cross_entropy
 from rdrop_exp.train.evaluate import Row
+from rdrop_exp.train.parallel import ALONE, World
 from rdrop_exp.train.step import seed_noise
 
 BINS = 15
@@ -71,6 +72,7 @@ def monte_carlo(
     *,
     seed: int,
     networks: int = 1,
+    world: World = ALONE,
 ) -> Row:
     """`test/ece` of the clean prediction; with noise also accuracy, loss and ECE of the mean of noisy softmaxes."""
     passes = passes if noise.layers else 0
@@ -84,12 +86,17 @@ def monte_carlo(
             means.append(torch.stack([x.softmax(-1) for x in noisy]).mean(0))
             each = torch.stack([cross_entropy(x, targets) for x in noisy])
             losses.append(math.log(passes) - (-each).logsumexp(0))  # as a logarithm, since a mean may underflow to 0
-    targets = torch.cat(classes)
-    row = {"test/ece": calibration_error(torch.cat(clean), targets)}
+
+    def all_of(parts: list[Tensor]) -> Tensor:
+        values = torch.cat(parts)
+        return values if world.size == 1 else world.interleaved(values)  # type: ignore[no-any-return]
+
+    targets = all_of(classes)
+    row = {"test/ece": calibration_error(all_of(clean), targets)}
     if passes:
-        p = torch.cat(means)
+        p = all_of(means)
         row["test/accuracy_mc"] = (p.argmax(-1) == targets).float().mean().item()
-        row["test/loss_mc"] = torch.cat(losses).mean().item()
+        row["test/loss_mc"] = all_of(losses).mean().item()
         row["test/ece_mc"] = calibration_error(p, targets)
     return row
 

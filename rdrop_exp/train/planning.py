@@ -32,7 +32,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
     loggers.check(options)
     check_divergence(options.regularizer.divergence)
     check_monte_carlo(options)
-    refusals.ask(options)
+    refusals.ask(options, data)
     spec, folder, changed = place_trial(trial_spec(options, data.fingerprint))
     o, r = spec.options, spec.options.regularizer
     passes = 1.0 if r.alpha == 0 else 1.0 + (r.passes - 1) / r.every
@@ -48,6 +48,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         notes=[*([changed] if changed else []), *replaced(), *(f"{name} has no effect" for name in spec.unused)],
         metric=f"val/{task_of(o).selection(o)[0]}",
         options=asdict(o),
+        pause=o.pause_epoch,
     )
 
 

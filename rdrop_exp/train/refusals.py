@@ -12,11 +12,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.identity import TEXTS
 from rdrop_exp.config.options import RATES, Options
+from rdrop_exp.config.registry import TASKS
 from rdrop_exp.config.schema import OptionError
+
+if TYPE_CHECKING:
+    from rdrop_exp.data.datasets import Preview
 
 SECONDS = 120.0
 """Longest wait for the answers; a plan without them is still a plan."""
@@ -24,10 +28,10 @@ _asked: set[str] = set()
 _process: "subprocess.Popen[str] | None" = None
 
 
-def ask(o: Options) -> None:
+def ask(o: Options, data: "Preview") -> None:
     """Have what timm and torch decide of these options tried, unless it was accepted before."""
     global _process
-    line = question(o)
+    line = question(o, data)
     if line in _asked or (_digest(line) in _accepted() and not _own_code(o)):
         return
     _asked.add(line)
@@ -58,10 +62,11 @@ def answers() -> None:
             _memory().write_text(json.dumps(sorted(_accepted() | set(map(_digest, lines)))), encoding="utf-8")
 
 
-def question(o: Options) -> str:
+def question(o: Options, data: "Preview") -> str:
     """What timm, transformers and torch decide on, as JSON.
 
-    Of the regularizer only which rates there are, not how high; of data sets only what a text model must fit.
+    Of the regularizer only which rates there are, not how high; of data sets only what a text model or one of one's own
+    must fit.
     """
     values = dataclasses.asdict(o)
     r = values["regularizer"]
@@ -70,12 +75,15 @@ def question(o: Options) -> str:
     if o.dataset.name in TEXTS:
         parts["dataset"] = {key: values["dataset"][key] for key in ("name", "label_kind", "max_length")}
         parts["generate"] = {"max_length": o.generate.max_length}
+    if o.dataset.name in TASKS:
+        parts |= {"dataset": values["dataset"], "plugins": o.plugins}
+    parts["data"] = ["", "", *(data[2:] if _own_code(o) else ())]
     return json.dumps(parts | {"regularizer": {"sites": r["sites"], **rates}}, default=str)
 
 
 def _own_code(o: Options) -> bool:
-    """Whether a model comes from a file that may have changed since it was accepted."""
-    return any(":" in part.name for part in (o.model, o.peer))
+    """Whether a model or task comes from a file that may have changed since it was accepted."""
+    return o.dataset.name in TASKS or any(":" in part.name for part in (o.model, o.peer))
 
 
 def _digest(line: str) -> str:
@@ -101,16 +109,20 @@ def refusal(values: dict[str, Any]) -> str:
     """Why these options cannot be trained with; empty where they can."""
     from torch import nn
 
+    from rdrop_exp.config import plugins
     from rdrop_exp.config.schema import from_plain
+    from rdrop_exp.data.datasets import Preview
     from rdrop_exp.hardware import choose_device
     from rdrop_exp.tasks.choose import task_of
     from rdrop_exp.train.optim import make_optimizer
 
+    data = Preview(*values.pop("data"))
     o: Options = from_plain(Options, values)
     try:
+        plugins.load(o.plugins)
         choose_device(o.device)
         make_optimizer(o.optimizer, nn.Linear(2, 2))
-        task_of(o).check_model(o)
+        task_of(o).check_model(o, data)
     except OptionError as error:
         return str(error)
     except Exception:  # some models cannot be built without memory: they are tried when their trial starts

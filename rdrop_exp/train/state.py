@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rdrop_exp.config.options import Options
 from rdrop_exp.train.evaluate import Row
 from rdrop_exp.train.optim import make_ema, make_optimizer
+from rdrop_exp.train.sync_norm import own_statistics
 
 COLUMNS = 4
 """Of a step: loss, task loss, consistency, and what `Task.column` names."""
@@ -49,6 +50,8 @@ class State:
     history: Tensor
     """(log interval, COLUMNS): the steps since the last row, on the device until then."""
     progress: Progress
+    own_statistics: list[Tensor]
+    """Of BatchNorm layers of which each of several ranks has its own; no part of a checkpoint."""
 
     @classmethod
     def initial(cls, o: Options, network: nn.Module, device: torch.device, log_every: int) -> Self:
@@ -62,6 +65,7 @@ class State:
             items=None,
             history=torch.zeros(log_every, COLUMNS, device=device),
             progress=Progress(),
+            own_statistics=own_statistics(network),
         )
 
     @property

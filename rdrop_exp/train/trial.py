@@ -1,13 +1,10 @@
 """One trial from options to result.json: skipped when finished, resumed when started, stopped without loss."""
 
 import json
-import os
 import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +21,10 @@ from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import (
     describe,
     finished,
+    last_row,
     made_by,
     make_folder,
+    paused,
     place_trial,
     read_result,
     write_generated,
@@ -35,35 +34,65 @@ from rdrop_exp.runs.folder import (
 )
 from rdrop_exp.tasks.choose import task_of
 from rdrop_exp.train import checkpoint, loggers
-from rdrop_exp.train.evaluate import Row
+from rdrop_exp.train.follow import MakeAnalysis, follow
+from rdrop_exp.train.joining import joined
 from rdrop_exp.train.loop import CheckpointHook, train
+from rdrop_exp.train.parallel import World
 from rdrop_exp.train.setup import Setup, set_up
 from rdrop_exp.train.state import Progress
+from rdrop_exp.train.stopping import Paused, pauses, signals, stop
 from rdrop_exp.train.tracking import Tracker
 
-MakeAnalysis = Callable[[Setup], Callable[[int], Row]]
 Result = dict[str, Any]
+Placed = tuple[TrialSpec, Path, str]
+"""As `runs.folder.place_trial`."""
 
 
-def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None = None) -> Result | None:
+def place(options: Options) -> Placed:
+    """Where the trial is, with the data as they are now: files of one's own are listed, or read, for it."""
+    return place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
+
+
+def run(
+    options: Options, command: str = "", make_analysis: MakeAnalysis | None = None, placed: Placed | None = None
+) -> Result | None:
     """Run the trial unless it is finished; return what result.json holds, or None while another process runs it.
 
+    Of a trial that pauses (`pause_epoch`), the metrics of its last validation; the same trial without it trains on.
     Everything that can be wrong with the options raises `OptionError` before anything is written. SIGINT and SIGTERM
     save a checkpoint and raise KeyboardInterrupt or SystemExit. `make_analysis` makes what `analysis.every` calls.
+    `placed`: what `place` gave, where that is known.
+
+    Of several ranks (`joining`), the first does all that is written here; None on the others.
     """
-    spec, folder, changed = place_trial(trial_spec(options, task_of(options).fingerprint(options.dataset)))
+    with joined() as world:
+        if world.rank:
+            follow(world, make_analysis)
+            return None
+        try:
+            return _run(placed or place(options), command, make_analysis, world)
+        finally:
+            world.start(None)
+
+
+def _run(placed: Placed, command: str, make_analysis: MakeAnalysis | None, world: World) -> Result | None:
+    spec, folder, changed = placed
     if finished(folder):
         other = code.differs(made_by(folder))
         print(f"Already finished: {folder}{f' (made by other code: {other})' if other else ''}")
-        if options.monte_carlo and "test/ece" not in read_result(folder).get("metrics", {}):
+        if spec.options.monte_carlo and "test/ece" not in read_result(folder).get("metrics", {}):
             print("It was tested without monte_carlo: rdrop-analyze --set test measures the same from its weights")
         if not spec.options.keep_weights:  # it may have been stopped just before this
             checkpoint.remove_outcome(folder)
         return read_result(folder)
+    if paused(folder, spec.options.pause_epoch):
+        print(f"Already paused, or further, at epoch {spec.options.pause_epoch}: {folder}")
+        return describe(spec) | so_far(folder)
     if spec.options.analysis.every and make_analysis is None:
         raise OptionError(f"analysis.every={spec.options.analysis.every} has no effect without `make_analysis`")
     loggers.check(spec.options)
-    setup = set_up(spec.options)
+    world.start((spec, folder))
+    setup = world.together(lambda: set_up(spec.options, world))
     make_folder(folder)
     with lock(folder) as acquired:
         if not acquired:
@@ -77,8 +106,9 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
         about = describe(spec) | {"command": command, "device": device, "versions": versions()}
         about["metric"] = {"name": setup.task.metric, "higher_is_better": setup.task.higher_is_better}
         about["metric"] |= {"signature": setup.task.signature()} if setup.task.signature else {}
+        about |= {"ranks": world.size} if world.size > 1 else {}
         about["data"] = {"fingerprint": spec.fingerprint, "summary": setup.data.summary, "counts": setup.data.counts}
-        saved = resumable(folder, spec, setup.device)
+        saved = resumable(folder, spec.identity, setup.device)
         about["code"] = code.resumed(made_by(folder) if saved else {}, spec.options)
         write_start(folder, about)
         if saved and "result" in saved:  # it was stopped between its last two files
@@ -87,17 +117,18 @@ def run(options: Options, command: str = "", make_analysis: MakeAnalysis | None 
             checkpoint.tidy(folder)
             write_result(folder, result)
         else:
+            world.start(saved["state"]["step"] if saved else 0)
             result = _train(spec, folder, about, setup, saved, make_analysis)
-        if not spec.options.keep_weights:
+        if not spec.options.keep_weights and result["status"] != Status.PAUSED:
             (folder / checkpoint.NAME).unlink(missing_ok=True)
     if setup.device.type == "cuda":
         torch.cuda.empty_cache()  # a warm worker beside others must not keep what it no longer uses
     return result
 
 
-def resumable(folder: Path, spec: TrialSpec, device: torch.device) -> dict[str, Any] | None:
+def resumable(folder: Path, identity: str, device: torch.device) -> dict[str, Any] | None:
     """This trial's checkpoint, where all rows of metrics that it counts on are there; else None: start again."""
-    saved = checkpoint.load(folder, device, spec.identity)
+    saved = checkpoint.load(folder, device, identity)
     if saved is None or "result" in saved:
         return saved
     rows = folder / "metrics.jsonl"
@@ -118,10 +149,11 @@ def _train(
 ) -> Result:
     """Train and test. What is left last: items, texts, weights, then result.json, and only then is W&B waited for."""
     o, progress = spec.options, Progress(**saved["state"]) if saved else Progress()
-    with Tracker(spec, folder, progress.rows) as tracker, signals() as received:
+    with Tracker(spec, folder, progress.rows) as tracker, signals(setup.world.echo) as received:
         parameters = f"{sum(p.numel() for p in setup.network.parameters()):,} parameters"
         start = f"resuming from step {progress.step}" if saved else parameters
-        tracker.message(f"{folder.name}: {start}, {setup.total_steps} steps on {setup.device}")
+        ranks = f" × {setup.world.size}" if setup.world.size > 1 else ""
+        tracker.message(f"{folder.name}: {start}, {setup.total_steps} steps on {setup.device}{ranks}")
         tracker.message(setup.data.summary)
         if setup.data.counts:
             tracker.message(f"{setup.task.unit} of each class: {json.dumps(setup.data.counts)}", quiet=True)
@@ -130,13 +162,16 @@ def _train(
             tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")
         try:
             analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
-            hook = checkpoint_hook(spec, folder, setup.total_steps, received, tracker)
+            hook = checkpoint_hook(spec, folder, setup, received, tracker)
             progress, items, generated = train(setup, saved, tracker.row, hook, analyse)
-        except Exception as error:
-            tracker.message(traceback.format_exc(), quiet=True)
+        except Paused:
+            return about | so_far(folder)
+        except Exception as own:
+            error = setup.world.explained(own)
+            tracker.message("".join(traceback.format_exception(error)), quiet=True)
             write_result(folder, about | {"status": Status.FAILED, "error": str(error) or type(error).__name__})
             error.log = folder / "log.txt"  # type: ignore[attr-defined]
-            raise
+            raise error from error.__cause__
         result = outcome(setup, progress) | ({"wandb": tracker.wandb_url} if tracker.wandb_url else {})
         write_items(folder, {name: values.numpy() for name, values in items.items()})
         write_generated(folder, generated)
@@ -152,61 +187,41 @@ def _train(
 
 
 def checkpoint_hook(
-    spec: TrialSpec, folder: Path, total_steps: int, received: list[int], tracker: Tracker
+    spec: TrialSpec, folder: Path, setup: Setup, received: list[int], tracker: Tracker
 ) -> CheckpointHook:
-    """What the loop calls after each step: saves a checkpoint when it is time, and when a signal asks to stop.
+    """What the loop calls after each step: saves a checkpoint when it is time, and where training stops.
 
-    One is due where training has ended, so that a test that fails is repeated alone.
+    It stops for a signal, and at `pause_epoch`. A checkpoint is due where training has ended, so that a test that fails
+    is repeated alone.
     """
     last = time.monotonic()
 
     def hook(p: Progress, state_dict: Callable[[], dict[str, Any]]) -> None:
         nonlocal last
-        tracker.advance(p.step / total_steps)
-        if not (p.ended or received) and time.monotonic() - last < spec.options.checkpoint_seconds:
+        tracker.advance(p.step / setup.total_steps)
+        number = setup.world.highest(*received[:1] or [0])
+        pausing = pauses(spec.options, p, setup.data.steps_per_epoch)
+        if not (p.ended or number or pausing) and time.monotonic() - last < spec.options.checkpoint_seconds:
             return
         saved = state_dict() | {"identity": spec.identity}
         checkpoint.save(folder, saved)
         last = time.monotonic()
-        if received:
-            tracker.message(f"Stopped by {signal.Signals(received[0]).name} and saved after step {p.step}.")
-            raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+        if number:
+            tracker.message(f"Stopped by {signal.Signals(number).name} and saved after step {p.step}.")
+            stop(number)
+        if pausing:
+            pause = spec.options.pause_epoch
+            tracker.message(f"{folder.name}: paused after epoch {pause}; without pause_epoch it trains on.")
+            raise Paused
 
     return hook
 
 
-@contextmanager
-def signals() -> Iterator[list[int]]:
-    """A list that receives SIGINT and SIGTERM instead of the process (only where this is the main thread).
-
-    A second signal ends the process at once, from a thread: the first may have come in the middle of a step or of a
-    read that never ends.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-
-    def watch() -> None:
-        count = 0
-        while number := os.read(read_end, 1):
-            count += number[0] in numbers  # others come too, such as SIGCHLD after torch's loader has had workers
-            if count == 2:
-                os._exit(128 + number[0])
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    threading.Thread(target=watch, daemon=True).start()
-    before = {s: signal.signal(s, lambda number, _: received.append(number)) for s in numbers}
-    wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    try:
-        yield received
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(write_end)  # ends the thread
+def so_far(folder: Path) -> Result:
+    """What is known of a paused trial: the metrics of its last row."""
+    row = last_row(folder)
+    metrics = {name: value for name, value in row.items() if name.startswith(("val/", "train/"))}
+    return {"status": Status.PAUSED, "metrics": metrics}
 
 
 def outcome(setup: Setup, p: Progress) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_a_model_without_noise_sites(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_a_time_that_is_too_short_says_what_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cost = TrialCost(items_per_second=100.0, startup=1.0, steps=45, batch_size=64, evaluated=600)
+    cost = TrialCost(trial=30.0, startup=1.0)
     monkeypatch.setattr("rdrop_exp.choose.session.measure_cost", lambda given: cost)
     monkeypatch.chdir(tmp_path)
     assert cli.main([*SMALLEST, "--budget", "1s"]) == 2
@@ -213,7 +213,9 @@ def test_a_whole_choice_and_the_same_again(
     assert len(launched) == count
     assert capsys.readouterr().out == output
     assert cli.main([*SMALLEST, "--trials", "70"]) == 2
-    assert "--name" in capsys.readouterr().err
+    assert "was started with budget=60.0, not budget=70.0: use another --name" in capsys.readouterr().err
+    assert cli.main([*words, "schedule.steps=20"]) == 2
+    assert "no schedule.steps, not schedule.steps=20" in capsys.readouterr().err
     assert cli.main([*SMALLEST, "--trials", "60", "--name", "other"]) == 0  # trials of another experiment are used
     assert len(launched) == count
 
@@ -263,7 +265,7 @@ def test_a_dry_run_writes_nothing(launched: list[Any], tmp_path: Path, capsys: p
 def test_a_budget_of_time_is_counted_in_time(
     launched: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cost = TrialCost(items_per_second=1e6, startup=1.0, steps=45, batch_size=64, evaluated=600)
+    cost = TrialCost(trial=0.5, startup=1.0)
     monkeypatch.setattr("rdrop_exp.choose.session.measure_cost", lambda given: cost)
     assert cli.main([*SMALLEST, "--budget", "2m", "--stop-after", "pilot", "hydra.launcher.slots=2"]) == 0
     assert "2 min left" in capsys.readouterr().out

@@ -173,7 +173,7 @@ OTHER = {
     "select": "last", "divergence": "mse", "interpolation": "random", "scale": [0.5, 1.0], "image_size": 40,
     "steps": 7, "warmup_steps": 7, "limit": 3, "mean": [0.1], "std": [0.1], "args": {"a": 1}, "fraction": 0.5,
     "passes": 3, "second_dropout": 0.4, "label_kind": "value", "tokenizer": "bpe", "too_long": "error",
-    "validate": "loss", "batch_tokens": 4096, "tie": "teacher", "dropout_profile": "reversed",
+    "validate": "loss", "batch_tokens": 4096, "tie": "teacher", "dropout_profile": "reversed", "pause_epoch": 3,
 }  # fmt: skip
 
 

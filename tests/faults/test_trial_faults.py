@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ import torch
 from rdrop_exp.train import checkpoint
 from tests.conftest import VIT, merged
 from tests.faults.injection import Fault
-from tests.faults.server import Ended, Server
+from tests.faults.trial import Ended, run
+from tests.warm import Warm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names open files through /proc")
 
@@ -39,12 +39,6 @@ OPTIONS = merged(
 )
 """A trial of four steps, each with a row of metrics and a checkpoint, in two epochs."""
 TIMES = ("seconds", "images_per_second")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as started:
-        yield started
 
 
 def without_times(values: dict[str, Any]) -> dict[str, Any]:
@@ -86,15 +80,15 @@ class Undisturbed:
         return self.operations[: at - 1].count("replace checkpoint.pt")
 
 
-def undisturbed(server: Server, folder: Path, options: dict[str, Any]) -> Undisturbed:
-    ended = server.run(folder, options)
+def undisturbed(warm: Warm, folder: Path, options: dict[str, Any]) -> Undisturbed:
+    ended = run(warm, folder, options)
     assert ended.code == 0, ended.errors
     return Undisturbed(options, ended.operations, everything(folder))
 
 
-def disturb(server: Server, folder: Path, base: Undisturbed, fault: Fault, at: int) -> tuple[Ended, Ended]:
+def disturb(warm: Warm, folder: Path, base: Undisturbed, fault: Fault, at: int) -> tuple[Ended, Ended]:
     """Run with the fault, then again without; assert that nothing was lost and nothing differs."""
-    first = server.run(folder, base.options, fault, at)
+    first = run(warm, folder, base.options, fault, at)
     if fault in (Fault.KILL, Fault.TORN):
         assert first.code == -signal.SIGKILL
     else:  # some failures do no harm, such as that of writing who holds the lock
@@ -102,7 +96,7 @@ def disturb(server: Server, folder: Path, base: Undisturbed, fault: Fault, at: i
         lines = first.errors.splitlines()
         assert len(lines) == first.code, "a failure is said in one line"
         assert all("No space left on device" in line for line in lines), lines
-    again = server.run(folder, base.options)
+    again = run(warm, folder, base.options)
     where = f"{fault} at operation {at}: {base.operations[at - 1]}"
     assert again.code == 0, f"{where}\n{again.errors}"
     assert everything(folder) == base.left, where
@@ -115,17 +109,17 @@ def disturb(server: Server, folder: Path, base: Undisturbed, fault: Fault, at: i
 
 
 @pytest.mark.parametrize("fault", list(Fault))
-def test_a_fault_at_some_operations_loses_nothing(server: Server, tmp_path: Path, fault: Fault) -> None:
-    base = undisturbed(server, tmp_path / "undisturbed", OPTIONS)
+def test_a_fault_at_some_operations_loses_nothing(warm: Warm, tmp_path: Path, fault: Fault) -> None:
+    base = undisturbed(warm, tmp_path / "undisturbed", OPTIONS)
     count = len(base.operations)
     for number in range(3):  # other operations for each kind of fault
         at = 1 + round((number + list(Fault).index(fault) / len(Fault)) * (count - 1) / 3)
-        disturb(server, tmp_path / str(at), base, fault, at)
+        disturb(warm, tmp_path / str(at), base, fault, at)
 
 
-def test_the_operations_are_those_that_matter(server: Server, tmp_path: Path) -> None:
+def test_the_operations_are_those_that_matter(warm: Warm, tmp_path: Path) -> None:
     """The harness would pass if it noticed nothing: each file is opened, written, synced and renamed in its order."""
-    operations = undisturbed(server, tmp_path, OPTIONS).operations
+    operations = undisturbed(warm, tmp_path, OPTIONS).operations
     names = ("config.yaml", "trial.json", "code.diff", "environment.txt", "checkpoint.pt", "items.npz", "result.json")
     renames = [operation for operation in operations if operation.startswith("replace")]
     resave = ["replace checkpoint.previous.pt", "replace checkpoint.pt"]
@@ -144,14 +138,14 @@ def test_the_operations_are_those_that_matter(server: Server, tmp_path: Path) ->
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("keep", [True, False], ids=["weights_kept", "weights_removed"])
 def test_a_fault_at_every_operation_loses_nothing(
-    server: Server, tmp_path: Path, keep: bool, capsys: pytest.CaptureFixture[str]
+    warm: Warm, tmp_path: Path, keep: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = undisturbed(server, tmp_path / "undisturbed", OPTIONS | {"keep_weights": keep})
+    base = undisturbed(warm, tmp_path / "undisturbed", OPTIONS | {"keep_weights": keep})
     counts: Counter[str] = Counter()
     for fault in Fault:
         for at, operation in enumerate(base.operations, 1):
             if fault != Fault.TORN or operation.startswith("write"):
-                disturb(server, tmp_path / f"{fault}-{at}", base, fault, at)
+                disturb(warm, tmp_path / f"{fault}-{at}", base, fault, at)
                 counts[fault] += 1
     with capsys.disabled():
         injected = ", ".join(f"{count} {fault}" for fault, count in counts.items())
@@ -160,18 +154,18 @@ def test_a_fault_at_every_operation_loses_nothing(
 
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
-def test_faults_in_a_row_lose_nothing(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_in_a_row_lose_nothing(warm: Warm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Up to five faults, at random operations of the same trial: also while it recovers from the one before."""
     dice, injected = random.Random(0), 0
-    base = undisturbed(server, tmp_path / "undisturbed", OPTIONS)
+    base = undisturbed(warm, tmp_path / "undisturbed", OPTIONS)
     for number in range(60):
         folder = tmp_path / str(number)
         for _ in range(5):
-            ended = server.run(folder, base.options, dice.choice(list(Fault)), dice.randint(1, len(base.operations)))
+            ended = run(warm, folder, base.options, dice.choice(list(Fault)), dice.randint(1, len(base.operations)))
             injected += ended.code != 0
             if ended.code == 0 and "Already finished" in ended.output:
                 break
-        again = server.run(folder, base.options)
+        again = run(warm, folder, base.options)
         assert again.code == 0, again.errors
         assert everything(folder) == base.left
         shutil.rmtree(folder)

@@ -13,6 +13,7 @@ from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Model
 from rdrop_exp.config.schema import OptionError
+from rdrop_exp.data.datasets import Preview, preview
 from rdrop_exp.models.build import create_network
 from rdrop_exp.train.refusals import question, refusal
 from tests.conftest import Command
@@ -23,6 +24,31 @@ from torch import nn
 def small(classes, channels, image_size, width=16):
     layers = [nn.Flatten(), nn.Linear(channels * image_size**2, width), nn.ReLU(), nn.Dropout(0.5)]
     return nn.Sequential(*layers, nn.Linear(width, classes))
+
+def needs_memory(**fitted):
+    model = small(**fitted)
+    model[-1].bias.data[0] = model[-1].weight.sum().item()
+    return model
+
+def fixed(classes, channels, image_size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32**2, classes))
+
+def wide(classes, channels, image_size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * image_size**2, classes + 1))
+
+def number(**fitted):
+    return 3
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, images):
+        return images, images
+
+def pair(**fitted):
+    return Pair()
 """
 FITS = {"classes": 10, "channels": 1, "image_size": 8}
 
@@ -37,7 +63,14 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_sweep_of_a_function_of_ones_own(own: str, command: Command, tmp_path: Path) -> None:
-    words = ["-m", f"model.name={own}:small", "debug=tiny", "regularizer=none,rdrop", "name=mine"]
+    words = [
+        "-m",
+        f"model.name={own}:small",
+        "debug=tiny",
+        "regularizer=none,rdrop",
+        "name=mine",
+        "hydra.launcher.slots=1",
+    ]
     done = command(*words)
     assert done.returncode == 0, done.stderr
     assert "own_models:small" in done.stdout  # the report's setting
@@ -62,13 +95,24 @@ def test_the_plan_refuses_before_anything_is_written(own: str, command: Command,
         ({"name": "own_models:small", "sites": {"mlp": ["nope"]}}, "model.sites.mlp=nope"),
         ({"name": "own_models:small", "args": {"depth": 2}}, "depth"),
         ({"name": "own_models:small"}, ""),
+        ({"name": "own_models:needs_memory"}, ""),  # tried with memory, where it cannot be built without
+        ({"name": "own_models:fixed"}, "own_models:fixed cannot take 8x8 images with 1 channels"),
+        ({"name": "own_models:wide"}, "own_models:wide is not a classifier"),
+        ({"name": "own_models:number"}, "own_models:number returned a int"),
+        ({"name": "own_models:pair", "sites": {"mlp": ["linear"]}}, "own_models:pair gives a tuple"),
     ],
 )
 def test_what_the_plan_asks(own: str, model: dict[str, Any], says: str) -> None:
     options = from_dict({"model": model, "regularizer": {"dropout": 0.1}})
-    reason = refusal(json.loads(question(options)))
+    reason = refusal(json.loads(question(options, preview(options.dataset))))
     assert says in reason
     assert bool(says) == bool(reason)
+    assert "\n" not in reason
+
+
+def test_a_model_for_unknown_sizes_is_not_built(own: str) -> None:
+    options = from_dict({"model": {"name": "own_models:fixed"}})
+    assert refusal(json.loads(question(options, Preview("", "")))) == ""
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "efficientnet_b0"])

@@ -1,7 +1,8 @@
 """Every family of timm: what is asked of its noise is what it does; without noise it is timm's model bit for bit."""
 
+import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 
 import pytest
@@ -14,18 +15,16 @@ from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.layers import Dropout, DropPath
 from rdrop_exp.noise.sites import SITES, default_sites
 from tests.conftest import ROOT
-from tests.noise.architectures import FAST, SLOW, Case, build, row, sites_of
+from tests.noise.architectures import FAST, QUICK, SLOW, Case, build, row, sites_of
 
 # Dropouts that are none of the named sites: inside gates, position biases, 1x1 convolutions, and the stem of hybrids.
 IGNORED = re.compile(r"rel_pos|meta_mlp|attn\.attn\.mlp|mlp_add|mlp_scale|attn\.dropout|\.dropout$|backbone\.head")
 FIRST, SECOND, PATH = 0.25, 0.5, 0.4
 
 
-def every(cases: tuple[Case, ...], *marks: pytest.MarkDecorator) -> Iterator[object]:
-    return (pytest.param(case, id=case[1], marks=marks) for case in cases)
-
-
-walk = pytest.mark.parametrize("case", [*every(FAST), *every(SLOW, pytest.mark.slow)])
+def every(quick: Collection[str]) -> Iterator[object]:
+    for case in FAST + SLOW:
+        yield pytest.param(case, id=case[1], marks=[] if case[1] in quick else pytest.mark.slow)
 
 
 def images(case: Case, count: int, seed: int = 0) -> Tensor:
@@ -54,7 +53,7 @@ def perturb_weights(model: nn.Module) -> None:
             parameter.add_(0.02 * torch.randn_like(parameter))
 
 
-@walk
+@pytest.mark.parametrize("case", list(every(QUICK)))
 def test_noise_in_a_timm_model(case: Case) -> None:
     torch.manual_seed(0)
     plain = without_dropout(build(case, 0.0))
@@ -174,10 +173,13 @@ def check_nothing_missed(model: nn.Module, noise: InstalledNoise, x: Tensor) -> 
             assert torch.equal(block(given), block(given + 1)), f"{path} has a shortcut"
 
 
-@walk
-def test_sites_that_a_model_lacks_are_refused_in_one_sentence(case: Case) -> None:
+@pytest.mark.parametrize("case", list(every({name for _, name, *_ in FAST})))
+def test_sites_without_weights(case: Case) -> None:
+    """The table of the docs; the default sites are those of DRU or the head; others are refused in one sentence."""
     with torch.device("meta"):
         model = build(case)
+        default, named = copy.deepcopy(model), copy.deepcopy(model)
+    assert row(case, model) in (ROOT / "docs" / "sites.md").read_text().splitlines()
     name, (sites, branches) = type(model).__name__, sites_of(model)
     for site in set(SITES) - sites:
         with pytest.raises(OptionError, match=f"^regularizer.sites={site}: this {name} has no {site} .*head"):
@@ -185,20 +187,6 @@ def test_sites_that_a_model_lacks_are_refused_in_one_sentence(case: Case) -> Non
     if not branches:
         with pytest.raises(OptionError, match=f"^regularizer.drop_path=0.1: this {name} "):
             install_noise(model, Regularizer(drop_path=0.1))
-
-
-@walk
-def test_default_sites_are_those_of_dru_or_the_head(case: Case) -> None:
-    with torch.device("meta"):
-        model = build(case)
-        sites, _ = sites_of(model)
-        default, named = (
-            len(install_noise(build(case), Regularizer(dropout=0.1, sites=chosen)).layers)
-            for chosen in ("default", "+".join(default_sites(sites)))
-        )
-    assert default == named > 0
-
-
-@walk
-def test_the_table_of_sites_is_what_the_walk_finds(case: Case) -> None:
-    assert row(case) in (ROOT / "docs" / "sites.md").read_text().splitlines()
+    both = ((default, "default"), (named, "+".join(default_sites(sites))))
+    layers, same = (install_noise(each, Regularizer(dropout=0.1, sites=chosen)).layers for each, chosen in both)
+    assert len(layers) == len(same) > 0

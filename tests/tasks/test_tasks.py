@@ -15,6 +15,7 @@ from rdrop_exp.config.identity import TEXTS
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import items
+from rdrop_exp.data.datasets import Preview
 from rdrop_exp.runs.folder import read_items
 from rdrop_exp.tasks.choose import task_of
 from rdrop_exp.text.readers import READERS
@@ -224,7 +225,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(tmp_path: Path, values: di
     assert named in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
-    assert named in refusal(json.loads(question(o)))  # also while a sweep is planned
+    assert named in refusal(json.loads(question(o, Preview("", ""))))  # also while a sweep is planned
 
 
 def test_smoothed_numbers_are_refused(tmp_path: Path) -> None:

@@ -224,12 +224,14 @@ WALKS: dict[str, Walk] = {
     "share_passes": Walk((), RDROP, silent="it saves time only", rounding=True),
     "skip_dropped": Walk((), DEPTH, silent="it saves time only", rounding=True),
     "fast_linear": Walk(silent="it saves time only, on AMD CPUs", rounding=True),
+    "sync_batchnorm": Walk(exempt="it acts on several ranks only: tests/train/test_parallel.py"),
     "device": Walk(("cuda:99", "toaster")),
     "threads": Walk((2,), silent="it saves time only", rounding=True),
     "validate_every": Walk((2,)),
     "validate": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "select": Walk((), {"optimizer.lr": 0.03, "schedule.epochs": 3}),
     "stop_loss": Walk((100.0,)),
+    "pause_epoch": Walk(exempt="tests/train/test_pause.py"),
     "same_code": Walk(exempt="it acts on finished trials: tests/runs/test_code.py"),
     "checkpoint_seconds": Walk((0.0,)),
     "keep_weights": Walk(),
@@ -247,8 +249,8 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer.name": "sgd", "schedule.steps": 3},
 }
 """Trials in which every option is tried, whether it can act there or not."""
-QUICK = ("none", "rdrop", "sgd")
-"""Those of the default suite."""
+QUICK = {"none": ("regularizer.",), "rdrop": ("",), "sgd": ("optimizer.", "schedule.")}
+"""Those of the default suite, and how the names of the options begin that are tried there."""
 
 ALIASES = {
     "regularizer.sites": "a preset stands for those of its sites that the model has",

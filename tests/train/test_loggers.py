@@ -3,6 +3,7 @@
 TensorBoard is tested with its own library; MLflow with its own where it is installed, else with a stand-in for it.
 """
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,14 @@ def test_a_missing_library_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(loggers, "find_spec", lambda name: None)
     with pytest.raises(OptionError, match=r"logger\.also=\[tensorboard\].*pip install"):
         trial.run(options(tmp_path))
+
+
+def test_mlflow_without_a_place_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loggers, "find_spec", {"mlflow": "installed"}.get)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delitem(sys.modules, "mlflow", raising=False)
+    with pytest.raises(OptionError, match="MLFLOW_TRACKING_URI"):
+        trial.run(from_dict(merged(SMALL, {"output_dir": str(tmp_path)}, {"logger": {"also": ["mlflow"]}})))
 
 
 def test_a_logger_that_fails_costs_a_warning(

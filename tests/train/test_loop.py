@@ -16,7 +16,7 @@ from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.load import load_data
 from rdrop_exp.seeds import derive_seed
 from rdrop_exp.train import trial
-from rdrop_exp.train.loop import TrainingError
+from rdrop_exp.train.rows import TrainingError
 from tests.conftest import SMALL, VIT, folder_of, merged
 
 

@@ -163,10 +163,13 @@ def test_an_option_acts_or_is_declared_not_to(name: str, trials: Trials) -> None
             )
 
 
-@pytest.mark.parametrize("name", TRIED)
-@pytest.mark.parametrize(
-    "context", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CONTEXTS]
-)
+def contexts() -> Iterator[Any]:
+    for context in CONTEXTS:
+        for name in TRIED:
+            yield pytest.param(context, name, marks=[] if name.startswith(QUICK.get(context, ())) else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("context", "name"), list(contexts()))
 def test_where_an_option_cannot_act_it_has_no_part_in_the_identity(name: str, context: str, trials: Trials) -> None:
     given = BASE | CONTEXTS[context]
     before = trials.run(given)

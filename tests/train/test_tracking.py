@@ -2,9 +2,9 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from rdrop_exp.config.checks import from_dict
 from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.runs import wandb_run
+from rdrop_exp.runs.folder import read_rows
 from rdrop_exp.train import trial
 from tests.conftest import SMALL, folder_of, merged
+from tests.runs.test_wandb_run import assert_complete, wandb
 
 
 def options(tmp_path: Path, **logger: Any) -> Options:
@@ -25,28 +27,31 @@ def options(tmp_path: Path, **logger: Any) -> Options:
     )
 
 
-def test_an_offline_run_holds_metrics_options_and_identity(tmp_path: Path) -> None:
+def test_an_offline_run_is_what_the_documentation_says(tmp_path: Path) -> None:
+    """The table of docs/wandb.md, row by row, read back by W&B's own reader."""
     o = options(tmp_path, wandb="auto", tags=["mine"])
-    result = trial.run(o)
+    result, spec = trial.run(o), trial_spec(o)
     assert result is not None
-    (file,) = folder_of(o).glob(f"wandb/offline-run-*/run-default-{trial_spec(o).identity}.wandb")
-    wandb = shutil.which("wandb", path=str(Path(sys.executable).parent))
-    assert wandb
-    shown = subprocess.run(
-        [wandb, "leet", "inspect", "--summary", str(file)], capture_output=True, text=True, timeout=60
-    )
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.stdout)
-    assert shown.returncode == 0, shown.stderr
-    for word in (
-        trial_spec(o).identity,
-        "test/accuracy",
-        "train/consistency",
-        "rate/dropout",
-        "images_per_second",
-        "alpha",
-        "mine",
-    ):
-        assert word in text, word
+    (file,) = folder_of(o).glob(f"wandb/offline-run-*/run-default-{spec.identity}.wandb")
+    lines = [json.loads(line) for line in wandb("leet", "inspect", "--json", str(file)).splitlines()]
+    (run,) = (line["run"] for line in lines if line["type"] == "run")
+    about = ("run_id", "project", "run_group", "job_type", "tags")
+    assert [run[key] for key in about] == [
+        f"default-{spec.identity}", "rdrop-exp", "default", "digits-resnet-rdrop-p0.1-a0.5",
+        ["digits", "resnet", "rdrop", "mine"],
+    ]  # fmt: skip
+    config = {key: value for key, value in run["config"]["update"].items() if key != "_wandb"}
+    code = result["code"]
+    assert config == asdict(spec.options) | {"group": spec.group, "identity": spec.identity, "code": code}
+    history = [line["history"]["item"] for line in lines if line["type"] == "history"]
+    rows = [row | {"_step": row["step"]} for row in read_rows(folder_of(o))]
+    for logged, row in zip(history, rows, strict=True):
+        kept = {key: value for key, value in logged.items() if key not in ("_runtime", "_timestamp")}
+        assert kept == pytest.approx({key: value for key, value in row.items() if key != "step"})
+    assert {"val/accuracy", "train/consistency", "rate/dropout"} <= set(history[-1])
+    metrics = [line["metric"] for line in lines if line["type"] == "metric"]
+    assert [metric["step_metric"] for metric in metrics if metric.get("glob_name") == "*"] == ["epoch"]
+    assert_complete(file, result)
 
 
 def test_disabled_writes_nothing_of_wandb(tmp_path: Path) -> None:

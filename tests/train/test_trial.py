@@ -37,25 +37,40 @@ def without_times(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
 
 
-@pytest.mark.parametrize("base", [VIT, SMALL], ids=["vit", "resnet"])
+@pytest.fixture(scope="module", params=[VIT, SMALL], ids=["vit", "resnet"])
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], dict[str, Any], Path]:
+    """Options of a trial with a checkpoint after each step, its result and its folder."""
+    values = merged(request.param, NOISY, {"checkpoint_seconds": 0})
+    o = from_dict(merged(values, {"output_dir": str(tmp_path_factory.mktemp("through"))}))
+    result = trial.run(o)
+    assert result is not None
+    return values, result, folder_of(o)
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trial that nothing disturbed."""
+    o = options(tmp_path_factory.mktemp("through"))
+    trial.run(o)
+    return folder_of(o)
+
+
 @pytest.mark.parametrize("at", [1, 13, 20, 21, 30])
 def test_going_on_from_any_step_gives_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: dict[str, Any], at: int
+    undisturbed: tuple[dict[str, Any], dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    values = merged(base, NOISY, {"checkpoint_seconds": 0})
-    through = from_dict(merged(values, {"output_dir": str(tmp_path / "through")}))
-    expected = trial.run(through)
-    stopped = from_dict(merged(values, {"output_dir": str(tmp_path / "stopped")}))
+    values, expected, through = undisturbed
+    stopped = from_dict(merged(values, {"output_dir": str(tmp_path)}))
     crash_at_save(monkeypatch, at)
     with pytest.raises(Crash):
         trial.run(stopped)
     found = trial.run(stopped)
-    assert expected is not None
     assert found is not None
     assert found["metrics"] == expected["metrics"]
-    assert without_times(folder_of(stopped)) == without_times(folder_of(through))
-    items = [(folder_of(o) / "items.npz").read_bytes() for o in (stopped, through)]
-    assert items[0] == items[1]
+    assert without_times(folder_of(stopped)) == without_times(through)
+    assert (folder_of(stopped) / "items.npz").read_bytes() == (through / "items.npz").read_bytes()
 
 
 def start(o: Options, tmp_path: Path) -> "subprocess.Popen[bytes]":
@@ -224,15 +239,14 @@ def test_a_stop_between_weights_and_result_loses_nothing(
         assert all(torch.equal(v, weights[1]["model"][k]) for k, v in weights[0]["model"].items())  # type: ignore[index]
 
 
-def test_a_test_that_fails_is_repeated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_that_fails_is_repeated_alone(through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rdrop_exp.train import loop
 
-    through, broken = options(tmp_path / "through"), options(tmp_path / "broken")
-    trial.run(through)
+    broken = options(tmp_path)
     original = loop.evaluate
 
     def fail(*arguments: Any) -> Any:
-        if arguments[-1].prefix == "test":
+        if arguments[3].prefix == "test":
             raise OSError("truncated image")
         return original(*arguments)
 
@@ -242,15 +256,13 @@ def test_a_test_that_fails_is_repeated_alone(tmp_path: Path, monkeypatch: pytest
             trial.run(broken)
     monkeypatch.setattr(loop, "train_step", lambda *_: pytest.fail("training has ended already"))
     trial.run(broken)
-    assert without_times(folder_of(broken)) == without_times(folder_of(through))
+    assert without_times(folder_of(broken)) == without_times(through)
 
 
 def test_another_trials_checkpoint_is_not_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     own, other = options(tmp_path, {"checkpoint_seconds": 0}), options(tmp_path, {"checkpoint_seconds": 0, "seed": 5})
-    through = options(tmp_path / "through")
-    trial.run(through)
     for o in (own, other):
         with monkeypatch.context() as crash:
             crash_at_save(crash, at=8)
@@ -259,13 +271,14 @@ def test_another_trials_checkpoint_is_not_resumed(
     shutil.copy(folder_of(other) / checkpoint.NAME, folder_of(own) / checkpoint.NAME)
     trial.run(own)
     assert "belongs to another trial" in caplog.text
-    assert without_times(folder_of(own)) == without_times(folder_of(through))
+    assert without_times(folder_of(own)) == without_times(through)
 
 
 @pytest.mark.parametrize("keep", [0, 100])
-def test_rows_that_were_lost_are_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
-    through, cut = options(tmp_path / "through"), options(tmp_path / "cut", {"checkpoint_seconds": 0})
-    trial.run(through)
+def test_rows_that_were_lost_are_trained_again(
+    through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int
+) -> None:
+    cut = options(tmp_path, {"checkpoint_seconds": 0})
     with monkeypatch.context() as crash:
         crash_at_save(crash, at=30)
         with pytest.raises(Crash):
@@ -273,7 +286,7 @@ def test_rows_that_were_lost_are_trained_again(tmp_path: Path, monkeypatch: pyte
     rows = folder_of(cut) / "metrics.jsonl"
     rows.write_bytes(rows.read_bytes()[:keep])
     trial.run(cut)
-    assert without_times(folder_of(cut)) == without_times(folder_of(through))
+    assert without_times(folder_of(cut)) == without_times(through)
 
 
 def test_a_second_signal_ends_a_trial_that_is_stuck(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Hydra's own tests of launchers, for `slots` with Hydra's basic sweeper and with `union`."""
 
 import pytest
+from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, IntegrationTestSuite, LauncherTestSuite
 
 pytestmark = pytest.mark.slow
+Plugins.instance()  # the suites restore Hydra's singletons as they were, and Hydra 1.4 fills those only once
 QUICK = ["hydra.launcher.slots=1", "hydra.launcher.stagger=0"]
 
 

@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from hydra_slots.devices import allocate, cores, free_memory, parse_gpus, visible_gpus
+from hydra_slots.errors import SweepError
 
 TWO = """GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-11111111-aaaa)
 GPU 1: NVIDIA A100-SXM4-80GB (UUID: GPU-22222222-bbbb)
@@ -70,6 +71,11 @@ def test_neighbouring_slots_are_on_different_gpus():
     assert [slot.index for slot in slots] == [0, 1, 2, 3]
     assert slots[1].environment()["CUDA_VISIBLE_DEVICES"] == "1"
     assert [slot.gpu for slot in allocate(gpus="4, 7", slots=3)] == ["4", "7", "4"]
+    several = allocate(gpus=[0, 1, 2, 3, 4], per_gpu=2, ranks=2)
+    assert [slot.gpu for slot in several] == ["0,1", "2,3", "0,1", "2,3"]
+    assert str(several[1]) == "worker 1 (GPUs 2,3)"
+    with pytest.raises(SweepError, match=r"ranks_per_trial=3 .* there are 2: hydra.launcher.gpus=0"):
+        allocate(gpus=[0, 1], ranks=3)
 
 
 @pytest.mark.usefixtures("smi")
@@ -84,9 +90,11 @@ def test_a_number_of_gpus_means_the_first_of_those_that_are_visible(monkeypatch)
 def test_cores_are_shared_by_threads_where_there_is_no_gpu():
     assert len(allocate(gpus=0)) == cores()
     assert len(allocate(gpus=[], threads=10 * cores())) == 1
+    assert len(allocate(gpus=0, threads=1, ranks=10 * cores())) == 1
     environment = allocate(gpus=0, threads=3, slots=1)[0].environment()
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
     assert "CUDA_VISIBLE_DEVICES" not in environment
+    assert environment["HYDRA_SLOT"] == "0"
 
 
 @pytest.mark.parametrize("gpus", ["abc", -1, 1.5, True, ["a"], {"a": 1}, "0,,1"])

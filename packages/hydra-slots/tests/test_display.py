@@ -92,6 +92,20 @@ def test_without_a_terminal_there_are_lines():
     assert f"digits-a{' ' * 4}" in shown.text().split("ValueError: no")[1]
 
 
+def test_long_names_give_way_to_the_numbers_beside_them():
+    shown = Shown(terminal=False)
+    shown.display.console = Console(file=shown.screen, width=72, color_system=None)
+    shown.display.names["digits-a"] = "name " * 20
+    shown.finished(0, **{"val/accuracy": 0.91234})
+    busy = WorkerRow(
+        "worker 0", "trial " * 20, metrics={"progress": 0.5, "epoch": 2.5, "train/loss": 0.1234}, memory=123
+    )
+    shown.display.console.print(shown.display.view(Snapshot([busy])))
+    row, ranking = (line for line in shown.text().splitlines() if "…" in line)
+    assert row.split()[-6:] == ["50%", "2.5", "0.1234", "123", "0.0", "s"]
+    assert ranking.split()[-2:] == ["0.9123", "1"]
+
+
 @pytest.mark.parametrize(
     ("metric", "options", "first"),
     [

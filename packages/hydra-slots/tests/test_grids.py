@@ -4,7 +4,7 @@ import pytest
 
 import hydra_slots
 from hydra_slots.errors import SweepError
-from hydra_slots.grids import Sweep, combinations, combine, read_sweep
+from hydra_slots.grids import Sweep, combinations, combine, read_sweep, zip_factors
 from hydra_slots.overrides import Reader, in_grammar
 from hydra_slots.sweep_file import listing
 
@@ -30,10 +30,9 @@ def write(tmp_path):
     return write
 
 
-def expand(reader, *lines, sweep=None):
-    return [
-        " ".join(one.texts) for one in combinations(combine(sweep or Sweep(), [reader.factor(line) for line in lines]))
-    ]
+def expand(reader, *lines, sweep=None, together=None):
+    factors = zip_factors([reader.factor(line) for line in lines], together)
+    return [" ".join(one.texts) for one in combinations(combine(sweep or Sweep(), factors))]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,6 @@ def expand(reader, *lines, sweep=None):
         ("~a", ["~a"]),
         ("a='x y',z", ["a='x y'", "a=z"]),
         ("a=null,true,0.10", ["a=null", "a=True", "a=0.1"]),
-        ("a=1,1,2", ["a=1", "a=2"]),
     ],
 )
 def test_hydra_grammar(reader, line, values):
@@ -75,7 +73,41 @@ def test_what_has_no_list_of_values_is_refused_in_one_sentence(reader, line, rea
 
 def test_the_command_line_alone_is_a_product(reader):
     assert expand(reader, "a=1,2", "b=3,4") == ["a=1 b=3", "a=1 b=4", "a=2 b=3", "a=2 b=4"]
+    assert expand(reader, "a=1,1,2") == ["a=1", "a=2"]
     assert expand(reader) == [""]
+
+
+@pytest.mark.parametrize(
+    ("lines", "together", "found"),
+    [
+        (["a=1,1,2", "b=3,4,3"], "a+b", ["a=1 b=3", "a=1 b=4", "a=2 b=3"]),
+        (["a=1,2", "c=5,6", "b=range(3,5)"], "b+a", ["c=5 b=3 a=1", "c=5 b=4 a=2", "c=6 b=3 a=1", "c=6 b=4 a=2"]),
+        (
+            ["a=1,2", "b=3,4", "c=5,6", "d=7,8"],
+            ["a+b", "c+d"],
+            [f"{x} {y}" for x in ("a=1 b=3", "a=2 b=4") for y in ("c=5 d=7", "c=6 d=8")],
+        ),
+        (["+n.a=1,2", "optimizer=adam,sgd"], "n.a+optimizer", ["+n.a=1 optimizer=adam", "+n.a=2 optimizer=sgd"]),
+        (["a=1", "b=2"], "a+b", ["a=1 b=2"]),
+    ],
+)
+def test_lists_named_together_are_zipped(reader, lines, together, found):
+    assert expand(reader, *lines, together=together) == found
+
+
+@pytest.mark.parametrize(
+    ("together", "reason"),
+    [
+        ("lr+batch", "together=lr.batch needs lists of equal length, but lr has 3, batch has 2$"),
+        ("lr+one", "together=lr.one .* lr has 3, one has 1$"),
+        ("lr+bacth", "together=lr.bacth: bacth has no values .*; did you mean batch"),
+        ("batch+batch", "together=batch.batch: batch is named twice"),
+        (["batch+two", "one+two"], "together=one.two: two is named twice"),
+    ],
+)
+def test_lists_that_cannot_be_zipped_are_refused_in_one_sentence(reader, together, reason):
+    with pytest.raises(SweepError, match=reason):
+        expand(reader, "lr=1,2,3", "batch=4,5", "two=6,7", "one=8", together=together)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +189,35 @@ def test_the_command_line_multiplies_narrows_or_replaces(reader, write, words, f
     if "alpha=0.3" in words:
         sweep.grids.pop()
     assert expand(reader, *words, sweep=sweep) == found
+
+
+@pytest.mark.parametrize(
+    ("together", "words", "found"),
+    [
+        ("alpha+seed", ["alpha=0.1,0.5", "seed=7,8"], ["reg=none alpha=0.1 seed=7", "reg=none alpha=0.5 seed=8"]),
+        ("reg+alpha", ["reg=drop,path,pair", "alpha=0.5,0.1,2.0"], []),
+        ("reg+lr", ["reg=drop,pair", "lr=1,2"], ["reg=drop lr=1 alpha=0.1", "reg=drop lr=1 alpha=0.5"]),
+        ("lr+seed", ["reg=none", "lr=1,2", "seed=3,4"], ["reg=none lr=1 seed=3", "reg=none lr=2 seed=4"]),
+    ],
+)
+def test_zipped_lists_multiply_or_narrow_the_grids_of_a_sweep(reader, write, together, words, found):
+    sweep = read_sweep(reader, write(UNION), "demo")
+    rest = {
+        "alpha+seed": [f"reg={r} alpha={a} seed={s}" for r in ("drop", "path") for a, s in ((0.1, 7), (0.5, 8))],
+        "reg+alpha": ["reg=drop alpha=0.5", "reg=path alpha=0.1", "reg=pair alpha=2.0 passes=4"],
+        "reg+lr": ["reg=pair lr=2 alpha=1.0 passes=2", "reg=pair lr=2 alpha=2.0 passes=4"],
+        "lr+seed": [],
+    }[together]
+    assert expand(reader, *words, sweep=sweep, together=together) == found + rest
+
+
+def test_zipped_values_that_no_grid_has_replace_those_of_all(reader, write):
+    sweep = read_sweep(reader, write("grids: [{overrides: {a: [1, 2], b: [3, 4], c: 0}}]"), "demo")
+    assert expand(reader, "a=1,9", "b=3,4", sweep=sweep, together="a+b") == ["a=1 b=3 c=0", "a=9 b=4 c=0"]
+    sweep = read_sweep(reader, write("grids: [{together: [{a: [1, 2], b: [3, 4]}]}]"), "demo")
+    assert expand(reader, "a=2", "b=4", sweep=sweep, together="a+b") == ["a=2 b=4"]
+    with pytest.raises(SweepError, match=r"a=9 c=8 is not one of the values that the sweep pairs with b"):
+        expand(reader, "a=1,9", "c=7,8", sweep=sweep, together="a+c")
 
 
 def test_a_value_beside_its_pair_is_refused(reader, write):
@@ -306,6 +367,7 @@ def test_a_scale_is_rewritten_only_beside_a_named_sweep():
     ("word", "rewritten"),
     [
         ("sweep=alpha", "hydra.sweeper.sweep=alpha"),
+        ("together=reg+reg.alpha", "hydra.sweeper.together=reg+reg.alpha"),
         ("reg.alpha=0.5", "reg.alpha=choice(0.5)"),
         ("reg.alpha=1,2", "reg.alpha=choice(1,2)"),
         ("reg.alpha=range(1,3)", "reg.alpha=range(1,3)"),

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hydra_slots import PlannedTrial
 from hydra_slots.eta import remaining
+from hydra_slots.pickling import dumps
 from hydra_slots.protocol import last_row, read_result
 from hydra_slots.queue import TrialQueue
 from hydra_slots.sweep_plan import Job
@@ -152,6 +154,32 @@ def test_gpus_are_given_to_workers_one_each_and_threads_with_them(tmp_path):
     assert sorted(gpu for gpus in workers.values() for gpu in gpus) == ["3", "3", "5", "5"]
 
 
+def test_a_trial_of_several_processes_runs_in_each_and_its_first_one_answers(tmp_path):
+    body = """
+ranks = [os.environ[k] for k in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "CUDA_VISIBLE_DEVICES")]
+with open(folder / f"rank{ranks[0]}", "a") as file:
+    file.write(f"{os.getpid()} ")
+if cfg.x == 1 and ranks[0] == "1" and len((folder / "rank1").read_text().split()) == 1:
+    os.kill(os.getpid(), 9)
+while not (folder / "rank1").exists() or (cfg.x == 1 and len((folder / "rank1").read_text().split()) == 1):
+    time.sleep(0.01)  # as a collective operation waits
+return [*ranks, os.environ["MASTER_PORT"], os.getpid()]
+"""
+    app = App(tmp_path, body)
+    pool = ["hydra.launcher.gpus=[3,5,6]", "hydra.launcher.ranks_per_trial=2", "hydra.launcher.slots=null"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hydra_slots.team.GRACE", 0.5)
+        done = app.run("x=0,1,2", *pool)
+    assert done.code == 0, done.out
+    assert "on 1 worker" in done.out
+    assert "retrying x=1: process killed by SIGKILL" in done.out
+    assert [value[:4] for value in app.values()] == [["0", "0", "2", "3,5"]] * 3
+    pids = [path.read_text().split() for path in (tmp_path / "out").glob("*/rank?")]
+    assert sorted(map(len, pids)) == [1, 1, 1, 1, 2, 2]
+    logs = [path.read_text() for path in (tmp_path / "out").glob("*/log.txt")]
+    assert sorted(log.count("# ") for log in logs) == [1, 1, 2]
+
+
 def test_workers_stay_warm_and_the_longest_trial_is_first(tmp_path):
     app = App(tmp_path, "return [os.getpid(), time.time()]", CONFIG + "  sweeper: {describe: 'sized:describe'}\n")
     (tmp_path / "sized.py").write_text(
@@ -274,7 +302,10 @@ def test_another_sweeper_gets_its_returns_in_order_and_no_skipping(tmp_path):
     for n in (1, 2):
         done = app.run("x=3,1,2", "hydra/sweeper=basic")
         assert done.code == 0, done.err
-        assert "3/3] finished" in done.out
+        assert done.out.startswith("3 trials: 3 to run on 2 workers\n")
+        assert {line.partition("] ")[2].rpartition("  ")[0] for line in done.out.splitlines() if "/3]" in line} == {
+            f"finished x={x}  value {x}" for x in (1, 2, 3)
+        }
         assert tries(app) == {"0": n, "1": n, "2": n}
     assert not app.results()
 
@@ -284,7 +315,7 @@ def test_returns_come_in_the_order_of_the_plan(tmp_path, monkeypatch):
 
     seen: list[tuple[str, Any]] = []
     monkeypatch.setattr(
-        sweeper, "report_failures", lambda results, labels: seen.extend(zip(labels, results, strict=True))
+        sweeper, "report_failures", lambda results, labels, listed: seen.extend(zip(labels, results, strict=True))
     )
     app = App(tmp_path, "if cfg.x == 2:\n    raise KeyError('two')\nreturn {'x': cfg.x}")
     app.run("x=1,2,3", "hydra.launcher.retries=0")
@@ -295,7 +326,16 @@ def test_returns_come_in_the_order_of_the_plan(tmp_path, monkeypatch):
     assert [r.return_value for r in results if r.status == JobStatus.COMPLETED] == [{"x": i} for i in (1, 3, 3, 1)]
     assert results[1].status == JobStatus.FAILED
     assert results[0].cfg.x == 1
-    assert str(results[1]._return_value) == "KeyError: 'two'"
+    assert isinstance(results[1]._return_value, KeyError)
+
+
+def test_tracebacks_of_the_main_program_have_file_names():
+    def task():
+        return lambda: 1
+
+    copy = pickle.loads(dumps(task))
+    assert copy is not task
+    assert [copy.__code__.co_filename, copy().__code__.co_filename] == [__file__, __file__]
 
 
 def test_a_worker_that_cannot_start_ends_the_sweep_with_its_words(tmp_path):

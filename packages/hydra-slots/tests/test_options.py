@@ -62,6 +62,8 @@ def test_valid_values_are_taken():
         (["hydra.sweeper.name_key=nope"], "hydra.sweeper.name_key=nope must be an option of the trials"),
         (["hydra.sweeper.ignore=[x,nope]"], "hydra.sweeper.ignore=nope must be an option of the trials"),
         (["hydra.sweeper.sweep=[a]"], "hydra.sweeper.sweep=['a'] must be a text"),
+        (["hydra.sweeper.together=x"], "hydra.sweeper.together=x must be two or more keys such as lr+batch_size"),
+        (["hydra.sweeper.together=x+"], "hydra.sweeper.together=x+ must be two or more keys"),
     ],
 )
 def test_nothing_starts_with_options_that_cannot_be(tmp_path, words, sentence):
@@ -101,6 +103,11 @@ def test_a_launcher_of_a_package_that_is_missing_says_what_to_install(word, pack
     with pytest.raises(SweepError, match=f"{word} .*pip install {package}"):
         hydra_slots.arguments(["app", "-m", word])
     assert hydra_slots.arguments(["app", "-m", "hydra/launcher=joblib"])[2] == "hydra/launcher=joblib"
+
+
+def test_keys_that_are_not_joined_by_plus_are_refused():
+    with pytest.raises(SweepError, match=r"together=a,b: .* together=a\+b"):
+        hydra_slots.arguments(["app", "-m", "together=a,b"])
 
 
 def test_two_sweeps_at_once_are_refused():

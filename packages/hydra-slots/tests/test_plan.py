@@ -68,6 +68,19 @@ def test_a_plain_product_is_as_hydra_users_know_it(app):
     assert not (app.folder / "out").exists()
 
 
+def test_lists_move_together_where_asked_for(app):
+    """Also for a choice of a group and an option of it; the words need no quotes in a shell."""
+    words = ["reg=drop,path", "x=1,2", "seed=3,4", "hydra.sweeper.together=reg+x"]
+    done = app.run(*words, DRY)
+    assert lines(done.out) == [f"reg={r} x={x} seed={s}" for r, x in (("drop", 1), ("path", 2)) for s in (3, 4)]
+    assert "\nTogether: reg and x, 2 values each\n" in done.out
+    app.sweep("demo", "title: T\ngrids: [{overrides: {reg: none}}, {overrides: {reg: drop}}]")
+    assert app.run("hydra.sweeper.sweep=demo", "x=1,2", "seed=3,4", "hydra.sweeper.together=x+seed").code == 0
+    assert sorted(app.values()) == [1, 1, 2, 2]
+    content = record.read(app.folder / "out" / "sweep.yaml")
+    assert content["arguments"] == ["x=1,2", "seed=3,4", "hydra.sweeper.together=[x+seed]"]
+
+
 def test_without_a_sweep_there_is_one_trial(app):
     assert lines(app.run("x=5", DRY).out) == ["x=5"]
 
@@ -257,7 +270,7 @@ def test_what_was_started_counts_as_to_be_resumed(hooked):
     folder = hooked.folder / "mine" / "2-0"
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").touch()
-    assert "2 trials (2 groups × 1 seed): 1 to resume, 1 to run on 2 workers" in hooked.run("x=1,2", DRY).out
+    assert "2 trials: 1 to resume, 1 to run on 2 workers" in hooked.run("x=1,2", DRY).out
 
 
 def test_planning_composes_what_hydra_composes(tmp_path):

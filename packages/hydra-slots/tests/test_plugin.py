@@ -1,11 +1,13 @@
 """The plugins as Hydra finds them: cheap to import, with or without `register()`, also after a reset of singletons."""
 
+import inspect
 import os
 import subprocess
 import sys
 
 import pytest
 
+from hydra_slots.protocol import Once
 from tests.conftest import ROOT
 from tests.foreign import App
 
@@ -37,7 +39,8 @@ def test_an_installed_package_is_found_by_hydras_scan(tmp_path):
 
 def test_the_application_decides_the_defaults_of_options(tmp_path):
     sweeper = {"folder": "mine", "name_key": "x"}
-    app = App(tmp_path, "return cfg.x", launcher={"slots": 3, "columns": {"loss": "train/loss"}}, sweeper=sweeper)
+    body = "return [cfg.x, HydraConfig.get().sweeper.folder]"  # in the worker as well
+    app = App(tmp_path, body, launcher={"slots": 3, "columns": {"loss": "train/loss"}}, sweeper=sweeper)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "demo.yaml").write_text("title: Mine")
     words = ["-m", "hydra.sweeper.sweep=demo", "seed=1,2"]
@@ -47,10 +50,10 @@ def test_the_application_decides_the_defaults_of_options(tmp_path):
     assert "on 3 workers" in done.stdout
     shown = python(f"{app.name}.py", "--cfg", "hydra", "-p", "hydra.launcher.columns", cwd=tmp_path, path=path)
     assert "loss: train/loss" in shown.stdout
-    for launcher in ("basic", "joblib"):
+    for launcher in ("slots", "basic", "joblib"):
         words += [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}"]
         assert python(f"{app.name}.py", *words, cwd=tmp_path, path=path).stdout.startswith("demo: Mine\n2 trials")
-        assert app.values(launcher) == ["demo", "demo"]
+        assert app.values(launcher) == [["demo", "mine"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -109,3 +112,14 @@ Plugins.instance()
 print(ConfigStore.instance().load("hydra/launcher/slots.yaml").node.slots)
 """
     assert python("-c", code, cwd=ROOT, path=[ROOT / "src"]).stdout == "3\n"
+
+
+def test_callbacks_can_look_at_the_task():
+    """Hydra hands them the wrapped one."""
+
+    def task(cfg):
+        """The task's text."""
+
+    wrapped = Once(task)
+    assert inspect.unwrap(wrapped) is task
+    assert (wrapped.__module__, wrapped.__name__, wrapped.__doc__) == (__name__, "task", "The task's text.")

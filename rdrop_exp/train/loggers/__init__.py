@@ -1,5 +1,7 @@
 """Further loggers, each a module over its library, imported only where `logger.also` names it."""
 
+import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +30,12 @@ def check(o: Options) -> None:
     for name in o.logger.also:
         if find_spec(name) is None:
             raise OptionError(f"logger.also=[{name}] needs a package: pip install 'rdrop-exp[{name}]'")
+    chosen = os.environ.get("MLFLOW_TRACKING_URI") or "mlflow" in sys.modules  # a program may have set it there
+    if "mlflow" in o.logger.also and not chosen and find_spec("sqlalchemy") is None:
+        raise OptionError(
+            "logger.also=[mlflow] needs a place to log to: set MLFLOW_TRACKING_URI to a server's address, or"
+            " pip install mlflow to log to mlflow.db in the current folder"
+        )
 
 
 def start(name: str, spec: TrialSpec, folder: Path, earlier: list[dict[str, Any]]) -> Logger:

@@ -1,8 +1,8 @@
-"""What Hydra's plugin scan finds, and runs again whenever its singletons are new: the options are stored anew."""
+"""What Hydra's plugin scan finds. Hydra 1.3 runs it again when its singletons are new, and stores the options anew."""
 
 from hydra_slots import launcher, options, sweeper
 
-options.store()
+options.store(replace=False)
 
 
 class UnionSweeper(sweeper.UnionSweeper):

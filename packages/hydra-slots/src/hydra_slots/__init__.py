@@ -1,7 +1,8 @@
 """A sweeper and a launcher for any Hydra application: unions of grids on GPUs or cores, resumed after crashes.
 
-    hydra/sweeper: union     plain `-m a=1,2 b=3,4`, also across groups that do not share a key, and named sweeps from
-                             YAML files (`hydra.sweeper.sweep=NAME`, see `grids`); everything is expanded, checked and
+    hydra/sweeper: union     plain `-m a=1,2 b=3,4`, also across groups that do not share a key, lists that move
+                             together (`hydra.sweeper.together=a+b`), and named sweeps from YAML files
+                             (`hydra.sweeper.sweep=NAME`, see `sweep_file`); everything is expanded, checked and
                              de-duplicated before the first trial starts
     hydra/launcher: slots    one warm worker process per slot of a GPU or of CPU cores; isolates, retries, resumes
 

@@ -23,20 +23,27 @@ class Slot:
 
     index: int
     gpu: str | None
-    """As CUDA_VISIBLE_DEVICES writes it; None: no GPU is assigned."""
+    """As CUDA_VISIBLE_DEVICES writes it, several for a trial of several processes; None: no GPU is assigned."""
     threads: int
+    ranks: int = 1
+    """Processes of a trial."""
 
     def environment(self) -> dict[str, str]:
         """Environment of its worker, to be set before anything is imported."""
-        variables = dict.fromkeys(THREADS, str(self.threads)) | {"RDROP_SLOT": str(self.index)}
+        variables = dict.fromkeys(THREADS, str(self.threads)) | {"HYDRA_SLOT": str(self.index)}
         return variables if self.gpu is None else variables | {"CUDA_VISIBLE_DEVICES": self.gpu}
 
     def __str__(self) -> str:
-        return f"worker {self.index}" if self.gpu is None else f"worker {self.index} (GPU {self.gpu})"
+        gpus = "" if self.gpu is None else f" (GPU {self.gpu})" if self.ranks == 1 else f" (GPUs {self.gpu})"
+        return f"worker {self.index}{gpus}"
 
 
-def allocate(gpus: Any = None, per_gpu: int = 1, threads: int = 1, slots: int | None = None) -> list[Slot]:
+def allocate(
+    gpus: Any = None, per_gpu: int = 1, threads: int = 1, slots: int | None = None, ranks: int = 1
+) -> list[Slot]:
     """GPUs × per_gpu slots, neighbours on different GPUs, or cores / threads; `slots` overrides the number.
+
+    With several `ranks`, a slot has as many GPUs, or as many times the threads.
 
     `gpus`: None for all visible ones, a number for the first so many of them, or a list as CUDA_VISIBLE_DEVICES has
     it, visible or not. An empty list, or 0, for the CPU. `SweepError` for what cannot be allocated.
@@ -48,8 +55,13 @@ def allocate(gpus: Any = None, per_gpu: int = 1, threads: int = 1, slots: int | 
             raise SweepError(f"hydra.launcher.gpus={gpus}, but only {len(chosen)} can be seen")
     else:
         chosen = [str(gpu).strip() for gpu in (gpus.split(",") if isinstance(gpus, str) else gpus)]
-    number = slots or (len(chosen) * per_gpu if chosen else max(1, cores() // threads))
-    return [Slot(i, chosen[i % len(chosen)] if chosen else None, threads) for i in range(number)]
+    if chosen and ranks > 1:
+        if len(chosen) < ranks:
+            given = f"hydra.launcher.ranks_per_trial={ranks} needs as many GPUs"
+            raise SweepError(f"{given}, but there are {len(chosen)}: hydra.launcher.gpus=0 trains on the CPU")
+        chosen = [",".join(chosen[i : i + ranks]) for i in range(0, len(chosen) - ranks + 1, ranks)]
+    number = slots or (len(chosen) * per_gpu if chosen else max(1, cores() // (threads * ranks)))
+    return [Slot(i, chosen[i % len(chosen)] if chosen else None, threads, ranks) for i in range(number)]
 
 
 def check_gpus(gpus: Any) -> None:
@@ -86,9 +98,9 @@ def parse_gpus(text: str) -> list[str]:
 
 
 def free_memory(gpu: str) -> int | None:
-    """Free memory of a GPU, MiB; None if nvidia-smi does not report it."""
-    text = nvidia_smi("--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", gpu).strip()
-    return int(text) if text.isdigit() else None
+    """Free memory of a GPU, or the least of several, MiB; None if nvidia-smi does not report it."""
+    words = nvidia_smi("--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", gpu).split()
+    return min(map(int, words)) if words and all(word.isdigit() for word in words) else None
 
 
 def nvidia_smi(*arguments: str) -> str:
@@ -97,6 +109,11 @@ def nvidia_smi(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
+
+
+def rank() -> int:
+    """Of this process in a trial of several, as torchrun and `team.Team` say; 0: the first, or the only one."""
+    return int(os.environ.get("RANK") or 0) if int(os.environ.get("WORLD_SIZE") or 1) > 1 else 0
 
 
 def cores() -> int:

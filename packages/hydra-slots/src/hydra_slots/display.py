@@ -46,7 +46,7 @@ class Display:
         self.columns = dict(columns or {})
         self.console = console or SweepConsole(highlight=False, soft_wrap=True)
         self.scores: dict[str, list[float]] = defaultdict(list)
-        self.finished = self.finished_earlier = 0
+        self.finished = self.paused = self.earlier = 0
         self.failures: list[TrialEvent] = []
         self.screen: Live | None = None
         self.last_drawn = 0.0
@@ -65,27 +65,33 @@ class Display:
             self.failures.append(event)
             self.line(f"{self.count()} failed   {name}  {event.reason}")
             return
-        self.finished += 1
         heading, score = score_of(event.result, self.metric_of[name])
-        if score is not None:
+        paused = event.kind in (EventKind.PAUSED, EventKind.PAUSED_EARLIER)
+        self.paused += paused
+        self.finished += not paused
+        if score is not None and not paused:
             self.scores[event.job.trial.group].append(score)
-        if event.kind == EventKind.FINISHED_EARLIER:
-            self.finished_earlier += 1
+        if event.kind in (EventKind.FINISHED_EARLIER, EventKind.PAUSED_EARLIER):
+            self.earlier += 1
             return
-        parts = [f"{self.count()} finished {name}"]
+        parts = [f"{self.count()} {'paused  ' if paused else 'finished'} {name}"]
         parts += [] if score is None else [f"{heading} {score:.4g}"]
         parts += [] if event.seconds is None else [duration(event.seconds)]
         parts += ["by another runner"] if event.kind == EventKind.FINISHED_ELSEWHERE else []
         self.line("  ".join(parts))
 
     def count(self) -> str:
-        return f"[{self.finished + len(self.failures)}/{self.total}]"
+        return f"[{self.ended}/{self.total}]"
+
+    @property
+    def ended(self) -> int:
+        return self.finished + self.paused + len(self.failures)
 
     # -- live view --------------------------------------------------------------------------------------------------
     @contextmanager
     def live(self) -> Iterator[None]:
         """While this lasts, a terminal shows a live table; elsewhere there are lines only."""
-        if not self.console.is_terminal or self.finished_earlier == self.total:
+        if not self.console.is_terminal or self.earlier == self.total:
             yield
             return
         with Live(console=self.console, auto_refresh=False, transient=True) as self.screen:
@@ -115,25 +121,26 @@ class Display:
     def overall(self, now: Snapshot) -> RenderableType:
         row = Table.grid(padding=(0, 2))
         words = [f"{self.finished}/{self.total} trials"]
+        words += [f"{self.paused} paused"] if self.paused else []
         words += [f"{len(self.failures)} failed"] if self.failures else []
         words += [f"{now.elsewhere} with another runner"] if now.elsewhere else []
         words += [f"about {duration(now.seconds_left)} left"] if now.seconds_left is not None else []
-        bar = ProgressBar(total=self.total, completed=self.finished + len(self.failures), width=40)
+        bar = ProgressBar(total=self.total, completed=self.ended, width=40)
         row.add_row(bar, ", ".join(words))
         return row
 
     def workers(self, rows: Sequence[WorkerRow]) -> RenderableType:
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("worker")
-        table.add_column("trial", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("trial")
         table.add_column("done", justify="right", no_wrap=True, overflow="ellipsis", max_width=24)
         for heading in (*self.columns, "MiB", "time"):
-            table.add_column(Text(heading), justify="right")
+            table.add_column(Text(heading), justify="right", no_wrap=True)
         for row in rows:
             share = as_number(row.metrics.get("progress"))
             table.add_row(
                 row.worker.removeprefix("worker "),
-                Text(row.trial or "idle"),
+                shortened(row.trial or "idle"),
                 Text(row.stage if share is None else f"{share:.0%}"),
                 *(number(self.value(row, keys)) for keys in self.columns.values()),
                 "" if row.memory is None else f"{row.memory:,}",
@@ -149,11 +156,10 @@ class Display:
     def ranking(self) -> RenderableType:
         """Groups by their mean metric over finished trials, best first; metric by metric where there are several."""
         table = Table(box=None, padding=(0, 1), header_style="dim")
-        table.add_column("group", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("group")
         metrics = [metric or "value" for metric in dict.fromkeys(self.metrics[group] for group in self.scores)]
-        table.add_column(Text(metrics[0] if len(metrics) == 1 else "value"), justify="right")
-        table.add_column("sd", justify="right")
-        table.add_column("n", justify="right")
+        for heading in (metrics[0] if len(metrics) == 1 else "value", "sd", "n"):
+            table.add_column(Text(heading), justify="right", no_wrap=True)
 
         def rank(item: tuple[str, list[float]]) -> tuple[int, float]:
             metric = self.metrics[item[0]]
@@ -164,7 +170,7 @@ class Display:
             spread = f"{statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
             heading = f"{self.metrics[group] or 'value'} " if len(metrics) > 1 else ""
             value = Text(f"{heading}{statistics.fmean(scores):.4f}")
-            table.add_row(Text(self.names[group]), value, spread, str(len(scores)))
+            table.add_row(shortened(self.names[group]), value, spread, str(len(scores)))
         return table
 
 
@@ -193,6 +199,11 @@ def group_names(jobs: Sequence[Job]) -> dict[str, str]:
         common[job.trial.group] = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     first = {job.trial.group: job.trial.name for job in reversed(jobs)}
     return {group: "".join(words).rstrip(" -") or first[group] for group, words in common.items()}
+
+
+def shortened(name: str) -> Text:
+    """A name that gives way to the numbers beside it: rich narrows columns that may wrap, and this does not wrap."""
+    return Text(name, no_wrap=True, overflow="ellipsis")
 
 
 def number(value: Any) -> str:

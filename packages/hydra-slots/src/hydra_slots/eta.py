@@ -42,9 +42,11 @@ class Estimate:
 
 
 def remaining(job: Job) -> float:
-    """Share of the trial's work that is still to do."""
-    done = as_number(last_row(job.trial.folder).get("progress")) if job.protocol else None
-    return 1.0 - min(max(done or 0.0, 0.0), 1.0)
+    """Share of the trial's work that is still to do, up to its pause where a first row says how long an epoch is."""
+    row = last_row(job.trial.folder) if job.protocol else {}
+    done, epoch = (as_number(row.get(key)) or 0.0 for key in ("progress", "epoch"))
+    end = job.trial.pause * done / epoch if job.trial.pause is not None and epoch > 0 else 1.0
+    return max(0.0, min(end, 1.0) - max(done, 0.0))
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,8 @@ class EventKind(StrEnum):
     FINISHED = "finished"
     FINISHED_EARLIER = "finished earlier"
     FINISHED_ELSEWHERE = "finished by another runner"
+    PAUSED = "paused"
+    PAUSED_EARLIER = "paused earlier"
     RETRY = "retry"
     FAILED = "failed"
 

@@ -1,14 +1,33 @@
-"""Everything of Hydra that is used although it is private; tests/test_hydra_private.py notices changes."""
+"""Everything of Hydra that is private or differs between versions; tests/test_hydra_private.py notices changes."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+_REPLACE: dict[str, Any] = (
+    {"replace": True} if "replace" in inspect.signature(ConfigStore.store).parameters else {}
+)  # Hydra 1.4 warns without it
+
+
+def store_config(group: str, name: str, node: Any) -> None:
+    """Put a configuration into the ConfigStore, in the place of an earlier one."""
+    ConfigStore.instance().store(group=group, name=name, node=node, provider="hydra-slots", **_REPLACE)
+
+
+def is_stored(group: str, name: str) -> bool:
+    """Whether the ConfigStore has this configuration."""
+    try:
+        return f"{name}.yaml" in ConfigStore.instance().list(group)
+    except OSError:
+        return False
 
 
 def apply_overrides(overrides: Sequence[Override], cfg: DictConfig) -> None:

@@ -37,7 +37,7 @@ class SlotsLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.options = o = checked(SlotsConf, self.given)
         self.summary = load_hook(o.summary, "hydra.launcher.summary") if o.summary else None
-        self.slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots)
+        self.slots = allocate(o.gpus, o.per_gpu, o.threads, o.slots, o.ranks_per_trial)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Every job's return, in order, failed ones too; exits with 128 + signal where it was stopped by one."""
@@ -57,7 +57,8 @@ class SlotsLauncher(Launcher):
             say(f"failed: {job.trial.name}: {reason}\n  log: {os.path.join(job.trial.folder, 'log.txt')}")
         if runner.signals and queue.unfinished:
             left = f"{queue.unfinished} of {len(queue.jobs)} trials left"
-            say(f"Stopped and saved, {left}. Run the same command to resume.")
+            resumable = all(job.protocol for job in plan.jobs)
+            say(f"Stopped and saved, {left}. Run the same command to resume." if resumable else f"Stopped, {left}.")
             raise SystemExit(128 + runner.signals[0])
         folders = [job.trial.folder for job in plan.jobs if os.path.isdir(job.trial.folder)]
         if self.summary is None:
@@ -87,4 +88,6 @@ class SlotsLauncher(Launcher):
         assert self.config is not None
         folder = hydra_folder(self.hydra_context.config_loader, self.config, overrides, index)
         label = " ".join(o for o in overrides if not o.startswith("hydra."))
-        return Job(index, overrides, label, PlannedTrial("", folder, label or f"job {index}"), protocol=False)
+        return Job(
+            index, overrides, label, PlannedTrial("", folder, label or f"job {index}", group=label), protocol=False
+        )

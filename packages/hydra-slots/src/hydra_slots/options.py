@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from hydra_slots.errors import SweepError, suggestion
+from hydra_slots.hydra_private import is_stored, store_config
 
 PLUGIN = "hydra_plugins.hydra_slots"
 """Hydra insists that plugins live in this namespace."""
@@ -55,8 +55,18 @@ def are_texts(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
 
 
+def are_zipped(value: Any) -> bool:
+    """Whether this is `key+key`, or a list of such texts."""
+    texts = [value] if isinstance(value, str) else value
+    return are_texts(texts) and all(len(keys) > 1 and all(keys) for keys in (text.split("+") for text in texts))
+
+
 KEYS = {"valid": "a list of keys", "fits": lambda value: isinstance(value, list) and are_texts(value)}
 FOLDERS = {"valid": "a folder or a list of folders", "fits": lambda value: bool(value) and are_texts(value)}
+ZIPPED = {
+    "valid": "two or more keys such as lr+batch_size, a list of such texts, or null",
+    "fits": lambda value: value is None or are_zipped(value),
+}
 MAPPING = {"valid": "a mapping such as {key: value}", "fits": lambda value: isinstance(value, dict)}
 
 
@@ -70,6 +80,8 @@ class SlotsConf:
     """A list as CUDA_VISIBLE_DEVICES has it, or a number of GPUs; null: all visible ones; 0: the CPU."""
     threads: int = whole(1, 1, 1024)
     """CPU threads of each trial; without GPUs there is a worker for every `threads` cores."""
+    ranks_per_trial: int = whole(1, 1, 1024)
+    """Processes of each trial, which it joins by torch.distributed: each on a GPU of its own, or on `threads` cores."""
     slots: int | None = whole(None, 1, 1024)
     """Number of workers; null: from the above."""
     retries: int = whole(1, 0)
@@ -123,6 +135,9 @@ class UnionConf:
     """Key that `repeat: 3` in a sweep file repeats over; trials that differ only by it form a group."""
     name_key: str | None = text(None)
     """Key that a named sweep sets to its own name, where the command line does not; null: none."""
+    together: Any = field(default=None, metadata=ZIPPED)
+    """Keys, as in lr+batch_size, whose lists on the command line move together: the first value of each, the second of
+    each, ... A list of such texts for several sets of keys. null: all lists are multiplied."""
     params: dict[str, Any] = field(default_factory=dict, metadata=MAPPING)
     """Overrides of every sweep, as in Hydra's basic sweeper."""
 
@@ -157,11 +172,16 @@ def why_unknown(key: str) -> str:
     return ""
 
 
-def store() -> None:
-    """Put both into the ConfigStore, without types: `checked` is clearer; `application` replaces the defaults above."""
+def store(replace: bool = True) -> None:
+    """Put both into the ConfigStore, without types: `checked` is clearer; `application` replaces the defaults above.
+
+    Without `replace`, those stay that are there: a worker process is given the ConfigStore with the application's.
+    """
     for cls, group, name in ((SlotsConf, "hydra/launcher", "slots"), (UnionConf, "hydra/sweeper", "union")):
+        if not replace and is_stored(group, name):
+            continue
         node = {"_target_": f"{PLUGIN}.{CLASSES[cls]}", **dataclasses.asdict(cls(**application.get(cls, {})))}
         config = OmegaConf.create(node)
         for mapping in (each for each in node if isinstance(node[each], dict)):
             OmegaConf.set_struct(config[mapping], False)  # the command line may add keys
-        ConfigStore.instance().store(group=group, name=name, node=config, provider="hydra-slots")
+        store_config(group, name, config)

@@ -65,7 +65,7 @@ class Reader:
         if isinstance(value, RangeSweep):  # 0.1 + 0.1 + 0.1 must be 0.3
             value.start, value.stop, value.step = map(exact, (value.start, value.stop, value.step))
         elements = override.sweep_iterator(transformer=Transformer.identity)
-        return list(dict.fromkeys(f"{key}={in_hydra(element)}" for element in elements))
+        return [f"{key}={in_hydra(element)}" for element in elements]
 
     def values(self, key: str, value: Any) -> Factor:
         """The values that a sweep file gives to one key: a text in Hydra's grammar, one value, or a list of them."""

@@ -11,6 +11,7 @@ from hydra_slots.devices import Slot, free_memory
 from hydra_slots.options import SlotsConf
 from hydra_slots.process import Worker
 from hydra_slots.sweep_plan import Job
+from hydra_slots.team import Team
 from hydra_slots.worker import MessageKind
 
 TICK = 0.2  # seconds between checks for what sends no message: deaths, time-outs, other runners
@@ -70,7 +71,7 @@ class Pool:
             if job is None:
                 continue
             if current is None:
-                current = self.assignments[slot] = Assignment(Worker(slot, self.setup))
+                current = self.assignments[slot] = Assignment((Worker if slot.ranks == 1 else Team)(slot, self.setup))
                 self.last_start = time.monotonic()
             current.job, current.since = job, time.monotonic()
             current.worker.send((job.index, job.overrides, os.path.join(job.trial.folder, "log.txt")))

@@ -11,8 +11,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from hydra_slots.devices import Slot
@@ -23,15 +25,15 @@ CODE = "import sys; sys.path[:] = {path!r}; from hydra_slots.worker import main;
 class Worker:
     """A worker process, seen from the runner."""
 
-    def __init__(self, slot: Slot, setup: IO[bytes]) -> None:
-        """Start it; `setup` is the file of `write_setup`."""
+    def __init__(self, slot: Slot, setup: IO[bytes], environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Start it, with the slot's environment and this one; `setup` is the file of `write_setup`."""
         ours, theirs = socket.socketpair()
         self.slot = slot
         self.output = unnamed_file()
         code = CODE.format(path=sys.path, arguments=f"{theirs.fileno()}, {os.getpid()}, {setup.fileno()}")
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, f"hydra-slots-worker-{slot.index}"],
-            env={**os.environ, **slot.environment()},
+            env={**os.environ, **slot.environment(), **environment},
             pass_fds=[theirs.fileno(), setup.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self.output,
@@ -109,11 +111,12 @@ def unnamed_file() -> IO[bytes]:
 
 def write_setup(context: Any, task: Any, master: Any, accumulate_key: str | None) -> IO[bytes]:
     """An unnamed file with what every worker needs to run Hydra jobs; it goes when the last process closes it."""
-    import cloudpickle
     from hydra.core.singleton import Singleton
+
+    from hydra_slots.pickling import dumps
 
     state = {"context": context, "task": task, "master": master, "singletons": Singleton.get_state()}
     file = unnamed_file()
-    pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": cloudpickle.dumps(state)}, file)
+    pickle.dump({"argv": sys.argv, "accumulate_key": accumulate_key, "pickled": dumps(state)}, file)
     file.flush()
     return file

@@ -1,6 +1,7 @@
 """A trial as files in its folder: its status, progress and result; and a task that follows the protocol."""
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -9,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from hydra_slots.devices import rank
 from hydra_slots.lock import lock
 
 if TYPE_CHECKING:
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """What result.json says of a trial."""
+    """What became of a trial, as result.json says; one that is paused has none."""
 
     FINISHED = "finished"
     FAILED = "failed"
+    PAUSED = "paused"
 
 
 DAMAGED = (OSError, ValueError, RecursionError)
@@ -91,6 +94,11 @@ def finished(folder: str | Path) -> bool:
     return read_result(folder).get("status") == Status.FINISHED
 
 
+def paused(folder: str | Path, pause: float | None) -> bool:
+    """Whether an unfinished trial has got as far as `pause` (`PlannedTrial.pause`)."""
+    return pause is not None and (as_number(last_row(folder).get("epoch")) or 0.0) >= pause
+
+
 def started(folder: str | Path) -> bool:
     return any((Path(folder) / name).exists() for name in ("checkpoint.pt", "config.yaml"))
 
@@ -136,15 +144,19 @@ class Once:
     Wraps the tasks of applications that know nothing of the protocol; the folder is Hydra's runtime output directory.
     """
 
+    __name__: str
+
     def __init__(self, task: "Callable[[DictConfig], Any]") -> None:
         self.task = task
-        self.__name__ = getattr(task, "__name__", "task")
+        functools.update_wrapper(self, task)  # for callbacks that look at the task
 
     def __call__(self, cfg: "DictConfig") -> Any:
         """What the task returns, or returned when it finished; None while another process runs it."""
         from hydra.core.hydra_config import HydraConfig
 
         folder = HydraConfig.get().runtime.output_dir
+        if rank():  # the first process of the trial does the rest
+            return None if finished(folder) else self.task(cfg)
         with lock(folder) as acquired:
             if not acquired:
                 return None

@@ -10,17 +10,26 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hydra_slots.eta import Estimate
 from hydra_slots.events import EventKind, TrialEvent
+from hydra_slots.hydra_private import returned_or_raised
 from hydra_slots.lock import is_locked
-from hydra_slots.protocol import Status, as_number, finished, read_result, value_of, write_result, written
+from hydra_slots.protocol import (
+    Status,
+    as_number,
+    finished,
+    last_row,
+    paused,
+    read_result,
+    value_of,
+    write_result,
+    written,
+)
 from hydra_slots.sweep_plan import Job
 
 CHECK_INTERVAL = 1.0  # seconds between checks of the trials of other runners
 
 
 class TrialFailed(RuntimeError):
-    """Why a trial failed for good; stands as its job's error."""
-
-    reported = True
+    """Why a trial failed for good; stands as its job's error where its task has raised none."""
 
 
 class TrialQueue:
@@ -40,6 +49,8 @@ class TrialQueue:
         for job in jobs:
             if self.has_finished(job):
                 self.finished_unreported(job, EventKind.FINISHED_EARLIER)
+            elif self.has_paused(job):
+                self.paused(job, EventKind.PAUSED_EARLIER)
             else:
                 self.waiting.append(job)
 
@@ -50,11 +61,14 @@ class TrialQueue:
 
     @property
     def unfinished(self) -> int:
-        """Trials that have neither finished nor failed for good."""
+        """Trials that have neither finished nor paused nor failed for good."""
         return len(self.jobs) - len(self.outcomes)
 
     def has_finished(self, job: Job) -> bool:
         return job.protocol and finished(job.trial.folder)
+
+    def has_paused(self, job: Job) -> bool:
+        return job.protocol and paused(job.trial.folder, job.trial.pause)
 
     def next(self) -> Job | None:
         """The trial to start now: first attempts before retries, the longest first; None where there is none."""
@@ -103,6 +117,8 @@ class TrialQueue:
             locked = self.is_locked(job)
             if locked:
                 self.elsewhere.append(job)
+            elif locked is not None and self.has_paused(job):
+                self.paused(job, EventKind.PAUSED, unpickled(blob))
             elif locked is not None:
                 self.failed(job, "the task returned without a finished result.json")
             return
@@ -115,8 +131,17 @@ class TrialQueue:
         result.return_value = value_of(read_result(job.trial.folder))
         self.settle(job, result, None, kind)
 
+    def paused(self, job: Job, kind: EventKind, outcome: JobReturn | None = None) -> None:
+        """A trial has got as far as this sweep wants it; another one may finish it."""
+        row = last_row(job.trial.folder)
+        if outcome is None:
+            outcome = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
+            outcome.return_value = row.get(job.trial.metric)
+        self.outcomes[job.index] = outcome
+        self.events.append(TrialEvent(kind, job, result={"metrics": row}))
+
     def settle(self, job: Job, outcome: JobReturn, seconds: float | None, kind: EventKind) -> None:
-        result = read_result(job.trial.folder) if job.protocol else {}
+        result = read_result(job.trial.folder) if job.protocol else {"value": outcome.return_value}
         known = as_number(result.get("seconds"))
         seconds = seconds if known is None else known
         self.outcomes[job.index] = outcome
@@ -131,7 +156,8 @@ class TrialQueue:
             self.waiting.append(job)
             return
         outcome = unpickled(blob) or JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
-        outcome.return_value = TrialFailed(reason)
+        if not isinstance(returned_or_raised(outcome), BaseException):
+            outcome.return_value = TrialFailed(reason)
         self.outcomes[job.index] = outcome
         self.failures.append((job, reason))
         if job.protocol and written(job.trial.folder) < self.start_times[job.index]:  # the task itself wrote none

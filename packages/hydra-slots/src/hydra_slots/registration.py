@@ -24,9 +24,8 @@ def offer_sweeps(folders: Any, line: str) -> None:
     """Let Hydra's tab completion know the values of `sweep=`, and of `scale=` beside it on the line that it completes:
     it completes the choices of groups.
     """
-    from hydra.core.config_store import ConfigStore
-
     from hydra_slots.errors import SweepError
+    from hydra_slots.hydra_private import store_config
     from hydra_slots.sweep_file import files, scales
 
     offered = {"sweep": list(files(folders)), "scale": list[str]()}
@@ -35,10 +34,10 @@ def offer_sweeps(folders: Any, line: str) -> None:
             offered["scale"] = list(scales(folders, chosen[1]))
     for group, choices in offered.items():
         for choice in choices:
-            ConfigStore.instance().store(group=group, name=choice, node={})
+            store_config(group, choice, {})
             inside, _, name = choice.rpartition("/")
             if inside:  # Hydra lists the entry above, and then looks it up in the group inside
-                ConfigStore.instance().store(group=f"{group}/{inside}", name=name, node={})
+                store_config(f"{group}/{inside}", name, {})
 
 
 PACKAGES = {
@@ -67,8 +66,9 @@ def missing_package(word: str) -> str:
 def arguments(argv: list[str]) -> list[str]:
     """The command line, rewritten for a multirun so that Hydra leaves to the sweeper what only the sweeper can do.
 
-    `sweep=NAME` becomes `hydra.sweeper.sweep=NAME`, and `scale=NAME` beside it `hydra.sweeper.scale=NAME`; an
-    application with an option `scale` of its own is given `hydra.sweeper.sweep=NAME`. Hydra applies a single value,
+    `sweep=NAME` becomes `hydra.sweeper.sweep=NAME`, `scale=NAME` beside it `hydra.sweeper.scale=NAME`, and
+    `together=key+key` becomes `hydra.sweeper.together=key+key`. An application with options of these names is given the
+    long forms. Hydra applies a single value,
     unlike a list of them, to the default choices of all groups at once and so refuses a key that only another choice
     has: `group.key=1` becomes `group.key=choice(1)`. Without -m or --multirun nothing changes. `SweepError` for a
     launcher or sweeper that is not installed.
@@ -83,7 +83,11 @@ def arguments(argv: list[str]) -> list[str]:
     rewritten = []
     chosen = ("sweep=", "scale=") if any(word.startswith("sweep=") for word in argv) else ()
     for word in argv:
-        if word.startswith(chosen):
+        if word.startswith("together="):
+            if re.search(r"=[\w./@-]+,", word):
+                raise SweepError(f"{word}: join the keys by +, as in {word.replace(',', '+')}")
+            word = f"hydra.sweeper.{word}"
+        elif word.startswith(chosen):
             if re.search(r"=[\w/-]+,", word):
                 raise SweepError(f"{word}: run one {word.partition('=')[0]} at a time")
             word = f"hydra.sweeper.{word}"

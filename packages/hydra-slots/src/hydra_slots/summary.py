@@ -4,7 +4,7 @@ from collections import Counter
 from enum import StrEnum
 
 from hydra_slots.eta import Estimate, duration, remaining
-from hydra_slots.protocol import finished, read_result, started
+from hydra_slots.protocol import finished, paused, read_result, started
 from hydra_slots.sweep_plan import Job, SweepPlan
 
 
@@ -12,6 +12,8 @@ class TrialState(StrEnum):
     """What a sweep will do with a trial."""
 
     FINISHED = "finished"
+    PAUSED = "paused"
+    """It has got as far as the sweep wants it."""
     RESUME = "resume"
     RUN = "run"
 
@@ -19,6 +21,8 @@ class TrialState(StrEnum):
 def state_of(job: Job) -> TrialState:
     if job.protocol and finished(job.trial.folder):
         return TrialState.FINISHED
+    if job.protocol and paused(job.trial.folder, job.trial.pause):
+        return TrialState.PAUSED
     return TrialState.RESUME if job.protocol and started(job.trial.folder) else TrialState.RUN
 
 
@@ -46,23 +50,24 @@ def summary(plan: SweepPlan, workers: int, every: bool) -> str:
 
 
 def sizes(plan: SweepPlan) -> str:
-    """`6 trials (3 groups × 2 seeds)`; without seeds where groups differ in size or have one trial each."""
+    """`6 trials (3 groups × 2 seeds)`; without seeds where groups differ in size, and no groups of one trial each."""
     of_group = Counter(job.trial.group for job in plan.jobs)
     seeds = set(of_group.values())
     text = counted(len(plan.jobs), "trial")
-    if len(plan.jobs) < 2:
+    if seeds <= {1}:
         return text
     groups = counted(len(of_group), "group")
-    return f"{text} ({groups} × {counted(seeds.pop(), 'seed')})" if len(seeds) == 1 else f"{text} ({groups})"
+    return f"{text} ({groups} × {seeds.pop()} seeds)" if len(seeds) == 1 else f"{text} ({groups})"
 
 
 def work_left(plan: SweepPlan, states: dict[int, TrialState], estimate: Estimate, workers: int) -> str:
     """`1 finished, 5 to run on 2 workers, about 90 s`."""
     count = Counter(states.values())
-    unfinished = [(job.trial, remaining(job)) for job in plan.jobs if states[job.index] != TrialState.FINISHED]
+    ended = (TrialState.FINISHED, TrialState.PAUSED)
+    unfinished = [(job.trial, remaining(job)) for job in plan.jobs if states[job.index] not in ended]
+    parts = [f"{count[state]} {state}" for state in ended if count[state]]
     if not unfinished:
-        return "all finished"
-    parts = [f"{count[TrialState.FINISHED]} finished"] if count[TrialState.FINISHED] else []
+        return ", ".join(parts) if count[TrialState.PAUSED] else "all finished"
     parts += [f"{count[state]} to {state}" for state in (TrialState.RESUME, TrialState.RUN) if count[state]]
     text = ", ".join(parts) + (f" on {counted(workers, 'worker')}" if workers else "")
     seconds = estimate.total(unfinished, workers)
@@ -71,7 +76,7 @@ def work_left(plan: SweepPlan, states: dict[int, TrialState], estimate: Estimate
 
 def trial_lines(job: Job, state: TrialState, estimate: Estimate) -> list[str]:
     """A trial's state, name, label and expected time, and its notes below."""
-    expected = None if state == TrialState.FINISHED else estimate.of(job.trial)
+    expected = None if state in (TrialState.FINISHED, TrialState.PAUSED) else estimate.of(job.trial)
     time = "" if expected is None else f"  about {duration(expected * remaining(job))}"
     label = f"  [{job.label}]" if job.label != job.trial.name else ""
     return [f"  {state:8}  {job.trial.name}{label}{time}", *(f"            {note}" for note in job.trial.notes)]

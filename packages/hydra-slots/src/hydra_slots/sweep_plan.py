@@ -26,6 +26,8 @@ class PlannedTrial:
     """What its data set holds; the plan says so once."""
     metric: str = ""
     """Ranks its group on the live display, unless `hydra.launcher.metric` is set."""
+    pause: float | None = None
+    """`epoch` of a row of metrics.jsonl after which the trial pauses, without a result.json; None: it does not."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its options as nested plain values, for `hydra.sweeper.check`."""
 

@@ -63,7 +63,7 @@ class UnionSweeper(Sweeper):
         if not getattr(getattr(self.launcher, "options", None), "dry_run", False):
             write_sweep(plan, content)
         results = self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
-        report_failures(results, [job.label for job in plan.jobs])
+        report_failures(results, [job.label for job in plan.jobs], listed=hasattr(self.launcher, "plan"))
         return [results]
 
     def plan(self, arguments: list[str]) -> Any:
@@ -91,6 +91,9 @@ class UnionSweeper(Sweeper):
         accumulate_key = getattr(getattr(self.launcher, "options", None), "accumulate_key", None)
         known = planner.compositions.option_names() | chosen
         check_keys({"hydra.launcher.accumulate_key": [accumulate_key], "hydra.sweeper.ignore": o.ignore}, known)
+        if sets := [o.together] if isinstance(o.together, str) else o.together:
+            arguments = [*arguments, f"hydra.sweeper.together=[{','.join(sets)}]"]
+        plan.notes[:0] = [f"Together: {' and '.join(f.keys)}, {len(f.rows)} values each" for f in factors if f.keys[1:]]
         texts = {**sweep.texts, "arguments": list(arguments)}
         plan.notes += self.check_plan(texts, [job.trial for job in plan.jobs])
         plan.notes += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
@@ -109,7 +112,7 @@ class UnionSweeper(Sweeper):
         """The named sweep, empty if there is none, and the factors of the command line, with the sweep's name."""
         from hydra_slots.compositions import dotted_keys
         from hydra_slots.errors import SweepError
-        from hydra_slots.grids import Sweep, read_sweep
+        from hydra_slots.grids import Sweep, read_sweep, zip_factors
 
         o = self.options
         params = [f"{key}={value}" for key, value in o.params.items()]
@@ -123,7 +126,7 @@ class UnionSweeper(Sweeper):
         key = o.name_key or ("name" if "name" in sweep.texts else None)
         if sweep.name and key and (key,) not in factors:
             factors[(key,)] = reader.values(key, [sweep.texts.get("name", sweep.name)])
-        return sweep, list(factors.values())
+        return sweep, zip_factors(list(factors.values()), o.together)
 
     def check_plan(self, texts: dict[str, Any], trials: "list[PlannedTrial]") -> list[str]:
         """What the application says about all trials, now that they are described; `SweepError` if it refuses them."""
@@ -155,18 +158,17 @@ def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:
     return [f"Warning: the sweep's baseline {baseline} is not among these trials"]
 
 
-def report_failures(results: Sequence[JobReturn], labels: list[str]) -> None:
-    """Exit with code 1 where a job failed; the reasons, all of them, go to the terminal first."""
+def report_failures(results: Sequence[JobReturn], labels: list[str], listed: bool) -> None:
+    """Exit with code 1 where a job failed; the reasons go to the terminal first, unless the launcher `listed` them."""
     import sys
 
     from hydra_slots.hydra_private import returned_or_raised
     from hydra_slots.output import say
 
     failed = [(r, label) for r, label in zip(results, labels, strict=False) if r.status == JobStatus.FAILED]
-    for result, label in failed:
+    for result, label in [] if listed else failed:
         error = returned_or_raised(result)
-        if not getattr(error, "reported", False):  # the launcher `slots` has printed it already
-            say(f"failed: {label}: {type(error).__name__}: {error}", sys.stderr)
+        say(f"failed: {label}: {type(error).__name__}: {error}", sys.stderr)
     if failed:
         not_run = sum(r.status == JobStatus.UNKNOWN for r in results)
         rest = f", {not_run} did not run" if not_run else ""

@@ -18,6 +18,8 @@ from enum import StrEnum
 from multiprocessing.connection import Connection
 from typing import Any
 
+from hydra_slots.devices import rank
+
 
 class MessageKind(StrEnum):
     """What a worker says, and what the runner finds out where it no longer can."""
@@ -77,7 +79,9 @@ def run(state: dict[str, Any], index: int, overrides: list[str], accumulate_key:
 
     details: dict[str, Any] = {}
     try:
-        print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {' '.join(overrides)}")
+        if not rank():
+            words = " ".join(overrides)
+            print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {words}")
         config = state["context"].config_loader.load_sweep_config(state["master"], overrides)
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(index), index
