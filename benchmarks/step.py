@@ -102,8 +102,11 @@ def make_ours(way: str, model: str, args: dict[str, Any], size: int, o: argparse
         optimizer.zero_grad()
         with torch.no_grad():
             teacher = ema.module(inputs) if ema else None
-        outputs, kind = network(inputs), {"stop_gradient": r.stop_gradient, "teacher": teacher}
-        loss(outputs, targets, passes=passes, alpha=r.alpha if share else 0.0, **kind).total.backward()
+        alpha = r.alpha if share else 0.0
+        losses = loss(
+            network(inputs), targets, passes=passes, alpha=alpha, stop_gradient=r.stop_gradient, teacher=teacher
+        )
+        losses.total.backward()
         optimizer.step()
         if ema:
             ema.update(network)
