@@ -38,6 +38,7 @@ from rdrop_exp.runs.folder import (
 from rdrop_exp.tasks.choose import task_of
 from rdrop_exp.train import checkpoint, loggers
 from rdrop_exp.train.evaluate import Row
+from rdrop_exp.train.forks import Forks
 from rdrop_exp.train.loop import CheckpointHook, train
 from rdrop_exp.train.setup import Setup, set_up
 from rdrop_exp.train.state import Progress
@@ -105,7 +106,9 @@ def run(
             checkpoint.tidy(folder)
             write_result(folder, result)
         else:
-            result = _train(spec, folder, about, setup, saved, make_analysis)
+            forks = Forks(spec, folder, setup, about)
+            result = _train(spec, folder, about, setup, saved, make_analysis, forks)
+            forks.tidy()
         if not spec.options.keep_weights and result["status"] != Status.PAUSED:
             (folder / checkpoint.NAME).unlink(missing_ok=True)
     if setup.device.type == "cuda":
@@ -133,6 +136,7 @@ def _train(
     setup: Setup,
     saved: dict[str, Any] | None,
     make_analysis: MakeAnalysis | None,
+    forks: Forks,
 ) -> Result:
     """Train and test. What is left last: items, texts, weights, then result.json, and only then is W&B waited for."""
     o, progress = spec.options, Progress(**saved["state"]) if saved else Progress()
@@ -146,9 +150,10 @@ def _train(
         # What a preset sets in vain is its own affair.
         if ignored := [name for name in spec.unused if not about["command"] or f"{name}=" in about["command"]]:
             tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")
+        saved = saved or forks.start(tracker)
         try:
             analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
-            hook = checkpoint_hook(spec, folder, setup, received, tracker)
+            hook = checkpoint_hook(spec, folder, setup, received, tracker, forks)
             progress, items, generated = train(setup, saved, tracker.row, hook, analyse)
         except Paused:
             return about | so_far(folder)
@@ -172,7 +177,7 @@ def _train(
 
 
 def checkpoint_hook(
-    spec: TrialSpec, folder: Path, setup: Setup, received: list[int], tracker: Tracker
+    spec: TrialSpec, folder: Path, setup: Setup, received: list[int], tracker: Tracker, forks: Forks
 ) -> CheckpointHook:
     """What the loop calls after each step: saves a checkpoint when it is time, and where training stops.
 
@@ -184,6 +189,8 @@ def checkpoint_hook(
     def hook(p: Progress, state_dict: Callable[[], dict[str, Any]]) -> None:
         nonlocal last
         tracker.advance(p.step / setup.total_steps)
+        if p.step in forks.files and (warning := forks.leave(p.step, state_dict)):
+            tracker.message(warning)
         pausing = pause is not None and not p.ended and p.step % per_epoch == 0 and p.step >= pause * per_epoch
         if not (p.ended or received or pausing) and time.monotonic() - last < spec.options.checkpoint_seconds:
             return
@@ -250,6 +257,7 @@ def outcome(setup: Setup, p: Progress) -> dict[str, Any]:
         "best_epoch": p.best_epoch,
         "steps": p.step,
         "seconds": p.seconds,
+        **({"shared_seconds": p.shared_seconds} if p.shared_seconds else {}),
         f"{setup.task.unit}_per_second": p.step * units / max(p.train_seconds, 1e-9),
         **({"tokens_per_step": units} if setup.task.unit == "tokens" else {}),
     }

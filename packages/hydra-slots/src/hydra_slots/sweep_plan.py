@@ -1,7 +1,10 @@
 """What a sweep will run: its trials as planned, as jobs for a Hydra launcher, and all of them together."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hydra_slots.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class PlannedTrial:
     """Ranks its group on the live display, unless `hydra.launcher.metric` is set."""
     pause: float | None = None
     """`epoch` of a row of metrics.jsonl after which the trial pauses, without a result.json; None: it does not."""
+    segments: list[tuple[int, str]] = field(default_factory=list)
+    """(the step before which a run of equal steps ends, a key of all that decides them), in order, for its `tree`."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its options as nested plain values, for `hydra.sweeper.check`."""
 
@@ -56,3 +61,5 @@ class SweepPlan:
     """Label of a combination, and of the equivalent one that runs."""
     notes: list[str] = field(default_factory=list)
     """Sentences on the whole plan, such as overrides that were ignored for some combinations."""
+    tree: "Tree | None" = None
+    """What its trials share."""
