@@ -41,10 +41,12 @@ class Forks:
             wanted = read_json(place / WANTED)
         except (OSError, ValueError):
             wanted = {}
+        pause = spec.options.pause_epoch
+        end = setup.total_steps if pause is None else min(pause * per_epoch, setup.total_steps)
         runs = segments(spec.options, per_epoch, setup.total_steps, spec.fingerprint) if wanted else []
         for name, users in sorted(wanted.items(), key=lambda item: _step(item[0])) if runs else ():
             step = _step(name)
-            if 0 < step < setup.total_steps and name == f"{step}-{key_at(runs, step)}.pt":
+            if 0 < step < end and name == f"{step}-{key_at(runs, step)}.pt":
                 self.files[step] = place / name
                 self.users[step] = [folder.parent / user for user in users if user != folder.name]
         self.same = _must_agree(setup, about) if self.files else {}

@@ -54,7 +54,7 @@ def describe(cfg: DictConfig) -> PlannedTrial:
 
 
 def _segments(spec: TrialSpec, data: "Preview") -> Segments:
-    """What other trials may share with this one, without its last step: none where the length of an epoch is unknown.
+    """What other trials may share with this one: none where the length of an epoch is unknown.
 
     A trial finds out by itself whether it is as expected here, so a wrong number only costs time.
     """
@@ -65,9 +65,9 @@ def _segments(spec: TrialSpec, data: "Preview") -> Segments:
     if not per_epoch:
         return []
     total = o.schedule.steps or o.schedule.epochs * per_epoch
-    most = min(total, total if o.pause_epoch is None else o.pause_epoch * per_epoch) - 1
+    most = min(total, total if o.pause_epoch is None else o.pause_epoch * per_epoch)
     result = Segments()
-    for end, key in segments(o, per_epoch, total, spec.fingerprint) if most else ():
+    for end, key in segments(o, per_epoch, total, spec.fingerprint):
         result.append((min(end, most), key))
         if end >= most:
             break

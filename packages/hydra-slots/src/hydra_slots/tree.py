@@ -38,6 +38,11 @@ def common_steps(a: Segments, b: Segments) -> int:
     return steps
 
 
+def before_the_end(a: Segments, b: Segments) -> int:
+    """As many of these as leave something to do for both."""
+    return min(common_steps(a, b), a[-1][0] - 1, b[-1][0] - 1)
+
+
 def key_at(segments: Segments, step: int) -> str:
     """Equal for two trials that share their first `step` steps, which must not be more than they have."""
     before = [(end, key) for end, key in segments if end < step]
@@ -81,8 +86,8 @@ class Tree:
             segments, end = job.trial.segments, job.trial.segments[-1][0]
             if done[job.index] < end:
                 self.steps += end
-            shared = {other.index: common_steps(segments, other.trial.segments) for other in jobs[:i]}
-            points = [step for step in {*shared.values()} if step >= LEAST * end]
+            shared = {other.index: before_the_end(segments, other.trial.segments) for other in jobs[:i]}
+            points = [step for step in {*shared.values()} if step and step >= LEAST * end]
             forks = [Fork(step, folder / f"{step}-{key_at(segments, step)}.pt") for step in points]
             found.update(forks)
             if not done[job.index]:
@@ -153,7 +158,7 @@ def steps_done(job: Job) -> int:
 def passes(job: Job, fork: Fork) -> bool:
     """Whether the fork is on the trial's way."""
     segments = job.trial.segments
-    return segments[-1][0] >= fork.step and fork.path.name == f"{fork.step}-{key_at(segments, fork.step)}.pt"
+    return segments[-1][0] > fork.step and fork.path.name == f"{fork.step}-{key_at(segments, fork.step)}.pt"
 
 
 def will_leave(job: Job, fork: Fork) -> bool:
