@@ -18,9 +18,9 @@ import tempfile
 from pathlib import Path
 
 SWEEPS = {
-    "late_start": ["sweep=claims/late_start", "scale=cpu"],
+    "late_start": ["sweep=claims/late_start", "scale=cpu", "schedule.steps=240"],
     "family": ["sweep=family"],
-    "strategies": ["sweep=strategies"],
+    "strategies": ["sweep=claims/strategies", "scale=cpu"],
     "late rate × cutoff": [
         "regularizer=late_dropout", "regularizer.dropout=0.05,0.1,0.2,0.3",
         "regularizer.cutoff_share=0.25,0.5,0.75",
@@ -31,7 +31,8 @@ SWEEPS = {
 def run(folder: Path, words: list[str], share: bool) -> tuple[float, float, str]:
     """Processor seconds of the command, seconds of training, and what the plan says is shared."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    words = [*words, f"share_steps={share}", f"name={share}", f"output_dir={folder}"]
+    name = "shared" if share else "alone"
+    words = [*words, f"share_steps={share}", f"name={name}", f"output_dir={folder}"]
     done = subprocess.run(
         [sys.executable, "-m", "rdrop_exp", "-m", *words], capture_output=True, text=True,
         env=os.environ | {"WANDB_MODE": "disabled"}, check=False,
@@ -39,7 +40,7 @@ def run(folder: Path, words: list[str], share: bool) -> tuple[float, float, str]
     if done.returncode:
         sys.exit(done.stderr)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    results = [json.loads(path.read_text()) for path in (folder / str(share)).glob("*/result.json")]
+    results = [json.loads(path.read_text()) for path in (folder / name).glob("*/result.json")]
     trained = sum(result["seconds"] - result.get("shared_seconds", 0.0) for result in results)
     plan = re.search(r"(\d+) % of the steps", done.stdout)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

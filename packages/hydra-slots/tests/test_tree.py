@@ -43,6 +43,7 @@ def finish(job: Job) -> None:
 
 def progress(job: Job, step: int) -> None:
     Path(job.trial.folder).mkdir(parents=True, exist_ok=True)
+    (Path(job.trial.folder) / "checkpoint.pt").touch()
     (Path(job.trial.folder) / "metrics.jsonl").write_text(json.dumps({"step": step}) + "\n")
 
 
@@ -116,6 +117,8 @@ def test_a_fork_is_wanted_only_where_someone_can_leave_it_or_has_left_it(tmp_pat
     (tmp_path / "t0" / "result.json").unlink()
     progress(jobs[0], 3)
     assert not Tree(jobs).users
+    (tmp_path / "t0" / "checkpoint.pt").unlink()  # it has rows, but would start again
+    assert Tree(jobs).saved == 2
     progress(jobs[0], 1)
     assert Tree(jobs).saved == 2
 
@@ -133,6 +136,7 @@ def test_a_trial_waits_for_its_trunk_only_while_there_is_other_work(tmp_path):
     for fork in tree.users:
         if "a" in str(jobs[tree.users[fork][0].index].trial.segments):
             fork.path.write_text("")
+    assert queue.remaining(next(job for job in queue.waiting if job in jobs[:3])) < 0.4
     fourth = queue.next()
     assert fourth in jobs[:3]  # ready now
     assert not tree.lost(fourth, [first])

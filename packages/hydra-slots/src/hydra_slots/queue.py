@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from hydra_slots.eta import Estimate
+from hydra_slots.eta import Estimate, remaining
 from hydra_slots.events import EventKind, TrialEvent
 from hydra_slots.hydra_private import returned_or_raised
 from hydra_slots.lock import is_locked
@@ -65,6 +65,10 @@ class TrialQueue:
     def unfinished(self) -> int:
         """Trials that have neither finished nor paused nor failed for good."""
         return len(self.jobs) - len(self.outcomes)
+
+    def remaining(self, job: Job) -> float:
+        """Share of the trial's work that is to do, without what it can start from."""
+        return remaining(job) - self.tree.spared(job)
 
     def has_finished(self, job: Job) -> bool:
         return job.protocol and finished(job.trial.folder)

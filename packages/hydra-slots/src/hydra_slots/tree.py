@@ -137,9 +137,17 @@ class Tree:
         forks = self.forks.get(job.index, [])
         if not forks or steps_done(job):
             return 0
-        ready = max((fork.step for fork in forks if fork.exists()), default=0)
+        ready = self.ready(job)
         coming = [fork.step for fork in forks if fork.step > ready and any(will_leave(j, fork) for j in running)]
         return max(coming, default=ready) - ready
+
+    def ready(self, job: Job) -> int:
+        """The latest step that it can start from now."""
+        return max((fork.step for fork in self.forks.get(job.index, []) if fork.exists()), default=0)
+
+    def spared(self, job: Job) -> float:
+        """Share of the trial that it need not train; 0 for one that has begun."""
+        return 0.0 if not self.forks.get(job.index) or steps_done(job) else self.ready(job) / job.trial.segments[-1][0]
 
     def leads(self, job: Job, waiting: Collection[Job]) -> int:
         """Steps that others which wait would be spared after this trial."""
@@ -149,9 +157,13 @@ class Tree:
 
 
 def steps_done(job: Job) -> int:
-    """Steps that the trial has behind it; all where it has ended."""
+    """Steps that the trial has behind it; all where it has ended, and none where it would start again."""
     if finished(job.trial.folder) or paused(job.trial.folder, job.trial.pause):
         return job.trial.segments[-1][0]
+    return last_step(job) if os.path.exists(os.path.join(job.trial.folder, "checkpoint.pt")) else 0
+
+
+def last_step(job: Job) -> int:
     return int(as_number(last_row(job.trial.folder).get("step")) or 0)
 
 
@@ -162,4 +174,5 @@ def passes(job: Job, fork: Fork) -> bool:
 
 
 def will_leave(job: Job, fork: Fork) -> bool:
-    return passes(job, fork) and steps_done(job) <= fork.step if job.trial.segments else False
+    """Whether a trial that runs is on its way there."""
+    return bool(job.trial.segments) and passes(job, fork) and last_step(job) <= fork.step
