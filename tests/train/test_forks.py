@@ -109,10 +109,9 @@ def test_a_fork_that_cannot_be_used_costs_time_and_no_result(expected: Path, tmp
 
 
 def test_a_branch_that_is_killed_and_a_trunk_that_is_killed_go_on(
-    alone: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, expected = alone
-    trunk, branch = (options(tmp_path, model, regularizer, checkpoint_seconds=0) for regularizer in (NONE, RDROP_LATE))
+    trunk, branch = (options(tmp_path, VIT, regularizer, checkpoint_seconds=0) for regularizer in (NONE, RDROP_LATE))
     tree_of([trunk, branch])
     for o, at in ((trunk, 15), (branch, 2)):
         with monkeypatch.context() as patch:
@@ -151,7 +150,7 @@ SWEEP = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("launcher", ["slots", "basic"])
+@pytest.mark.parametrize("launcher", [pytest.param("slots", marks=pytest.mark.slow), "basic"])
 def test_a_sweep_under_any_launcher(command: Command, tmp_path: Path, launcher: str) -> None:
     words = ["hydra.launcher.slots=1"] if launcher == "slots" else ["hydra/launcher=basic"]
     done = command("-m", *SWEEP, *words, "name=mine")
