@@ -13,7 +13,7 @@ RUNTIME = "runtime"
 ADDED = "added"
 """Marks an option added later: at its default it is left out of the identity, so that older identities stay valid."""
 
-LONGEST_LIST = 300
+LONGEST_LIST = 400
 """Characters of a list of choices that still fits a message."""
 
 
