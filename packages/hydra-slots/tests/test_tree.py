@@ -126,7 +126,7 @@ def test_a_fork_is_wanted_only_where_someone_can_leave_it_or_has_left_it(tmp_pat
 def test_a_trial_waits_for_its_trunk_only_while_there_is_other_work(tmp_path):
     jobs = jobs_of(tmp_path, "aaaaaa", "aaaabb", "aaaabc", "xxxxxx", "xxxxyy")
     tree = Tree(jobs)
-    queue = TrialQueue(jobs, 0, tree)
+    queue = TrialQueue(jobs, 0)
     first, second = queue.next(), queue.next()
     assert first in jobs[1:3]  # leads two others the furthest
     assert second in jobs[3:]

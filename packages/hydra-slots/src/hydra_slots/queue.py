@@ -36,9 +36,9 @@ class TrialFailed(RuntimeError):
 class TrialQueue:
     """Which trial is next, and what became of those that ran; `take_events` returns what has changed."""
 
-    def __init__(self, jobs: list[Job], retries: int, tree: Tree | None = None) -> None:
+    def __init__(self, jobs: list[Job], retries: int) -> None:
         self.jobs, self.retries = jobs, retries
-        self.tree = tree or Tree([])
+        self.tree = Tree(jobs)
         self.waiting: list[Job] = []
         self.elsewhere: list[Job] = []
         self.outcomes: dict[int, JobReturn] = {}

@@ -24,7 +24,7 @@ class Runner:
 
     def __init__(self, plan: SweepPlan, slots: list[Slot], options: SlotsConf, setup: IO[bytes]) -> None:
         self.options = options
-        self.queue = TrialQueue(plan.jobs, options.retries, plan.tree)
+        self.queue = TrialQueue(plan.jobs, options.retries)
         self.display = Display(plan.jobs, options.metric, options.lower_is_better, options.columns)
         self.pool = Pool(slots, options, setup, self.display.line)
         self.signals: list[int] = []

@@ -1,10 +1,7 @@
 """What a sweep will run: its trials as planned, as jobs for a Hydra launcher, and all of them together."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hydra_slots.tree import Tree
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +58,3 @@ class SweepPlan:
     """Label of a combination, and of the equivalent one that runs."""
     notes: list[str] = field(default_factory=list)
     """Sentences on the whole plan, such as overrides that were ignored for some combinations."""
-    tree: "Tree | None" = None
-    """What its trials share."""

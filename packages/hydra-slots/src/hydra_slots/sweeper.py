@@ -50,6 +50,7 @@ class UnionSweeper(Sweeper):
         from hydra_slots.record import write_sweep
         from hydra_slots.summary import summary
         from hydra_slots.sweep_file import listing
+        from hydra_slots.tree import Tree
 
         assert self.launcher is not None
         if self.options.sweep == "":
@@ -60,13 +61,13 @@ class UnionSweeper(Sweeper):
             self.launcher.plan = plan
         else:
             say(summary(plan, workers=0, every=False))
-        runs = not getattr(getattr(self.launcher, "options", None), "dry_run", False)
+        tree, runs = Tree(plan.jobs), not getattr(getattr(self.launcher, "options", None), "dry_run", False)
         if runs:
             write_sweep(plan, content)
-            plan.tree.write()
+            tree.write()
         results = self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
         if runs and all(result.status != JobStatus.UNKNOWN for result in results):
-            plan.tree.remove()
+            tree.remove()
         report_failures(results, [job.label for job in plan.jobs], listed=hasattr(self.launcher, "plan"))
         return [results]
 
@@ -102,8 +103,7 @@ class UnionSweeper(Sweeper):
         texts = {**sweep.texts, "arguments": list(arguments)}
         plan.notes += self.check_plan(texts, [job.trial for job in plan.jobs])
         plan.notes += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
-        plan.tree = Tree(plan.jobs)
-        plan.notes += [sentence] if (sentence := plan.tree.sentence()) else []
+        plan.notes += [sentence] if (sentence := Tree(plan.jobs).sentence()) else []
         return plan, {"sweep": sweep.name, "arguments": list(arguments), **sweep.texts} if sweep.name else {}
 
     def in_own_folder(self, job: "Job") -> "Job":
