@@ -221,6 +221,9 @@ class Options:
     """torch.compile mode; reduce-overhead uses CUDA graphs."""
     share_passes: Annotated[bool, RUNTIME] = True
     """Compute the layers before the first noise once for all passes; false: run each pass from the input."""
+    share_steps: Annotated[bool, RUNTIME] = False
+    """Train the steps that trials of a sweep share once, until their regularizers first differ; false: each by itself.
+    """
     skip_dropped: Annotated[bool, RUNTIME] = True
     """Compute a residual branch only for the samples that stochastic depth keeps; false: compute all and mask."""
     fast_linear: Annotated[bool, RUNTIME] = True

@@ -75,6 +75,8 @@ class Preview(NamedTuple):
     channels: int = 3
     size: int | None = None
     """Side of the images; None: not known, or there are none."""
+    train: int = 0
+    """Training images; 0: not known, or there are none."""
 
 
 def load(options: Dataset) -> Source:
@@ -98,10 +100,26 @@ def preview(options: Dataset) -> Preview:
         check_torchvision(options)
         known = TORCHVISION[options.name]
         summary, channels = f"{options.name}: {known.classes} classes", len(known.mean or "RGB")
-        return Preview(summary, options.name, known.classes, channels, options.image_size or known.size)
+        size, train = options.image_size or known.size, _published_train(options, known)
+        return Preview(summary, options.name, known.classes, channels, size, train)
     source = load(options)
     size = options.image_size or (None if source.images is None else source.images.shape[-1])
-    return Preview(source.summary, source.fingerprint, source.classes, source.channels, size)
+    train = len(source.sets["train"])
+    return Preview(source.summary, source.fingerprint, source.classes, source.channels, size, train)
+
+
+def _published_train(options: Dataset, known: TorchvisionSet) -> int:
+    """Training images of a published set, by the sizes of its classes; 0 where these are not known."""
+    import numpy as np
+
+    from rdrop_exp.data.splits import three_sets
+
+    if not known.train:
+        return 0
+    counts = known.train * known.classes if len(known.train) == 1 else known.train
+    labels = np.repeat(np.arange(known.classes), counts)
+    empty = {part: np.arange(0) for part in known.parts if part != "train"}
+    return len(three_sets(labels, {"train": np.arange(len(labels)), **empty}, options)["train"])
 
 
 def _from_files(options: Dataset) -> Source:

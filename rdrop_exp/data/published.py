@@ -33,30 +33,36 @@ class TorchvisionSet:
     """Of the training images in 0..1."""
     size: int | None = None
     """Side of the images, where all have the same."""
+    train: tuple[int, ...] = ()
+    """Training images of each class, or of all; empty: not known here."""
 
 
 _FLAG: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
+_MNIST = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+_SVHN = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)
 _SPLIT: dict[str, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
 TORCHVISION = {
-    "mnist": TorchvisionSet("MNIST", "MNIST/raw", _FLAG, 10, [0.1307], [0.3081], 28),
-    "fashion_mnist": TorchvisionSet("FashionMNIST", "FashionMNIST/raw", _FLAG, 10, [0.2860], [0.3530], 28),
+    "mnist": TorchvisionSet("MNIST", "MNIST/raw", _FLAG, 10, [0.1307], [0.3081], 28, _MNIST),
+    "fashion_mnist": TorchvisionSet("FashionMNIST", "FashionMNIST/raw", _FLAG, 10, [0.2860], [0.3530], 28, (6000,)),
     "cifar10": TorchvisionSet(
-        "CIFAR10", "cifar-10-batches-py", _FLAG, 10, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], 32
+        "CIFAR10", "cifar-10-batches-py", _FLAG, 10, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], 32, (5000,)
     ),
     "cifar100": TorchvisionSet(
-        "CIFAR100", "cifar-100-python", _FLAG, 100, [0.5071, 0.4866, 0.4409], [0.2673, 0.2564, 0.2762], 32
+        "CIFAR100", "cifar-100-python", _FLAG, 100, [0.5071, 0.4866, 0.4409], [0.2673, 0.2564, 0.2762], 32, (500,)
     ),
     "svhn": TorchvisionSet(
-        "SVHN", "train_32x32.mat", _SPLIT, 10, [0.4377, 0.4438, 0.4728], [0.1980, 0.2010, 0.1970], 32
+        "SVHN", "train_32x32.mat", _SPLIT, 10, [0.4377, 0.4438, 0.4728], [0.1980, 0.2010, 0.1970], 32, _SVHN
     ),
     "stl10": TorchvisionSet(
-        "STL10", "stl10_binary", _SPLIT, 10, [0.4467, 0.4398, 0.4066], [0.2603, 0.2566, 0.2713], 96
+        "STL10", "stl10_binary", _SPLIT, 10, [0.4467, 0.4398, 0.4066], [0.2603, 0.2566, 0.2713], 96, (500,)
     ),
-    "flowers102": TorchvisionSet("Flowers102", "flowers-102", {**_SPLIT, "validation": {"split": "val"}}, 102),
+    "flowers102": TorchvisionSet(
+        "Flowers102", "flowers-102", {**_SPLIT, "validation": {"split": "val"}}, 102, train=(10,)
+    ),
     "pets": TorchvisionSet(
         "OxfordIIITPet", "oxford-iiit-pet", {"train": {"split": "trainval"}, "test": {"split": "test"}}, 37
     ),
-    "food101": TorchvisionSet("Food101", "food-101", _SPLIT, 101),
+    "food101": TorchvisionSet("Food101", "food-101", _SPLIT, 101, train=(750,)),
 }
 
 

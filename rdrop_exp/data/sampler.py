@@ -10,6 +10,7 @@ from torch import Tensor
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.shard import Shard
+from rdrop_exp.data.splits import train_batches
 from rdrop_exp.seeds import derive_seed
 
 Key = tuple[int, int, int]
@@ -34,17 +35,14 @@ class EpochSampler:
         self.sets = {name: torch.from_numpy(items) for name, items in sets.items()}
         self.sizes = {name: len(sets[name]) for name in ("train", "validation", "test")}
         self.options, self.batch_size, self.seed = options, batch_size, seed
-        size = min(batch_size, self.sizes["train"])
         self.pairs = options.mixup > 0 or options.cutmix > 0  # images of a batch, the first with the last
-        if self.pairs:
-            size -= size % 2
-            if size == 0:
-                raise OptionError(
-                    "dataset.mixup and dataset.cutmix combine pairs of images, but there is only one training image"
-                )
+        size, self.steps = train_batches(self.sizes["train"], batch_size, options)
+        if size == 0:
+            raise OptionError(
+                "dataset.mixup and dataset.cutmix combine pairs of images, but there is only one training image"
+            )
         self.train_batch_size = size
         self.train_items = self.sets["train"][:size] if options.repeat_batch else self.sets["train"]
-        self.steps = min(self.sizes["train"] // size, options.limit or self.sizes["train"])
 
     def train_batches(self, epoch: int) -> Tensor:
         """(steps, batch) positions of an epoch's batches; an incomplete last batch is dropped."""

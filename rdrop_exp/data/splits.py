@@ -27,6 +27,14 @@ def three_sets(labels: Ints, given: dict[str, Ints], options: Dataset, groups: I
     return sets
 
 
+def train_batches(items: int, batch_size: int, options: Dataset) -> tuple[int, int]:
+    """Size and number of an epoch's batches of so many training images; an incomplete last batch is dropped."""
+    size = min(batch_size, items)
+    if options.mixup > 0 or options.cutmix > 0:  # these pair the images of a batch
+        size -= size % 2
+    return size, min(items // size, options.limit or items) if size else 0
+
+
 def _split_off(labels: Ints, items: Ints, share: float, name: str, seed: int, groups: Ints | None) -> tuple[Ints, Ints]:
     """`items` without about `share` of each class (at least one stays), and these (at least one in total).
 

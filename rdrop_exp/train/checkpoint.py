@@ -24,7 +24,12 @@ _DIGEST = hashlib.sha256().digest_size
 
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain values) so that a crash at any moment leaves a whole checkpoint behind."""
-    with atomic_file(folder / NAME, "wb+", previous=folder / PREVIOUS) as file:
+    write(folder / NAME, state, previous=folder / PREVIOUS)
+
+
+def write(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
+    """As `save`, to any path; what was there is kept as `previous`."""
+    with atomic_file(path, "wb+", previous=previous) as file:
         try:
             torch.save(state, file)
         except RuntimeError as error:  # torch's writer hides why a write failed, such as a full disk
@@ -39,21 +44,25 @@ def load(folder: Path, device: torch.device, identity: str = "") -> dict[str, An
     """The newest checkpoint that is whole and, where `identity` is given, this trial's; None where there is none."""
     for name in (NAME, PREVIOUS):
         path = folder / name
-        if not path.is_file():
-            continue
-        if not _whole(path):
-            log.warning("%s is damaged and is ignored", path)
-            continue
-        try:
-            state = torch.load(path, map_location=device, weights_only=True)
-        except Exception as error:  # whatever torch raises on a file that it did not write
-            log.warning("%s is no checkpoint and is ignored (%s)", path, type(error).__name__)
-            continue
-        if identity and (why := _foreign(state, identity)):
-            log.warning("%s %s and is ignored", path, why)
-            continue
-        return dict(state)
+        if path.is_file() and (state := read(path, device, identity)) is not None:
+            return state
     return None
+
+
+def read(path: Path, device: torch.device, identity: str = "") -> dict[str, Any] | None:
+    """One file's state; None, and a warning, where it is damaged, no checkpoint or another trial's."""
+    if not _whole(path):
+        log.warning("%s is damaged and is ignored", path)
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # whatever torch raises on a file that it did not write
+        log.warning("%s is no checkpoint and is ignored (%s)", path, type(error).__name__)
+        return None
+    if identity and (why := _foreign(state, identity)):
+        log.warning("%s %s and is ignored", path, why)
+        return None
+    return dict(state)
 
 
 def _foreign(state: Any, identity: str) -> str:

@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_slots import PlannedTrial
 from rdrop_exp.config.compose import options_of, replaced
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.identity import trial_spec
+from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import RATES, Options
 from rdrop_exp.config.schema import OptionError, from_plain
+from rdrop_exp.config.segments import Segments, segments
 from rdrop_exp.questions import planning as questions
 from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import finished, made_by, place_trial
@@ -49,7 +50,29 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         metric=f"val/{task_of(o).selection(o)[0]}",
         options=asdict(o),
         pause=o.pause_epoch,
+        segments=_segments(spec, data),
     )
+
+
+def _segments(spec: TrialSpec, data: "Preview") -> Segments:
+    """What other trials may share with this one: none where the length of an epoch is unknown.
+
+    A trial finds out by itself whether it is as expected here, so a wrong number only costs time.
+    """
+    from rdrop_exp.data.splits import train_batches
+
+    o = spec.options
+    per_epoch = train_batches(data.train, o.optimizer.batch_size, o.dataset)[1] if data.train else 0
+    if not per_epoch:
+        return []
+    total = o.schedule.steps or o.schedule.epochs * per_epoch
+    most = min(total, total if o.pause_epoch is None else o.pause_epoch * per_epoch)
+    result = Segments()
+    for end, key in segments(o, per_epoch, total, spec.fingerprint):
+        result.append((min(end, most), key))
+        if end >= most:
+            break
+    return result
 
 
 def applies(cfg: DictConfig, key: str) -> bool:

@@ -29,6 +29,7 @@ class Progress:
     best_value: float = -math.inf  # of what is selected by; negative where lower is better
     best_epoch: int = 0
     seconds: float = 0.0  # of training and validation, over all starts
+    shared_seconds: float = 0.0  # of these, what another trial has trained
     train_seconds: float = 0.0
     rows: int = 0  # bytes of metrics.jsonl that belong to this state
     metrics: Row = field(default_factory=dict)  # what result.json will hold

@@ -35,6 +35,7 @@ from rdrop_exp.runs.folder import (
 from rdrop_exp.tasks.choose import task_of
 from rdrop_exp.train import checkpoint, loggers
 from rdrop_exp.train.follow import MakeAnalysis, follow
+from rdrop_exp.train.forks import Forks
 from rdrop_exp.train.joining import joined
 from rdrop_exp.train.loop import CheckpointHook, train
 from rdrop_exp.train.parallel import World
@@ -118,7 +119,9 @@ def _run(placed: Placed, command: str, make_analysis: MakeAnalysis | None, world
             write_result(folder, result)
         else:
             world.start(saved["state"]["step"] if saved else 0)
-            result = _train(spec, folder, about, setup, saved, make_analysis)
+            forks = Forks(spec, folder, setup, about)
+            result = _train(spec, folder, about, setup, saved, make_analysis, forks)
+            forks.tidy()
         if not spec.options.keep_weights and result["status"] != Status.PAUSED:
             (folder / checkpoint.NAME).unlink(missing_ok=True)
     if setup.device.type == "cuda":
@@ -146,6 +149,7 @@ def _train(
     setup: Setup,
     saved: dict[str, Any] | None,
     make_analysis: MakeAnalysis | None,
+    forks: Forks,
 ) -> Result:
     """Train and test. What is left last: items, texts, weights, then result.json, and only then is W&B waited for."""
     o, progress = spec.options, Progress(**saved["state"]) if saved else Progress()
@@ -160,9 +164,10 @@ def _train(
         # What a preset sets in vain is its own affair.
         if ignored := [name for name in spec.unused if not about["command"] or f"{name}=" in about["command"]]:
             tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")
+        saved = saved or forks.start(tracker)
         try:
             analyse = make_analysis(setup) if make_analysis and o.analysis.every else None
-            hook = checkpoint_hook(spec, folder, setup, received, tracker)
+            hook = checkpoint_hook(spec, folder, setup, received, tracker, forks)
             progress, items, generated = train(setup, saved, tracker.row, hook, analyse)
         except Paused:
             return about | so_far(folder)
@@ -187,7 +192,7 @@ def _train(
 
 
 def checkpoint_hook(
-    spec: TrialSpec, folder: Path, setup: Setup, received: list[int], tracker: Tracker
+    spec: TrialSpec, folder: Path, setup: Setup, received: list[int], tracker: Tracker, forks: Forks
 ) -> CheckpointHook:
     """What the loop calls after each step: saves a checkpoint when it is time, and where training stops.
 
@@ -199,6 +204,8 @@ def checkpoint_hook(
     def hook(p: Progress, state_dict: Callable[[], dict[str, Any]]) -> None:
         nonlocal last
         tracker.advance(p.step / setup.total_steps)
+        if p.step in forks.files and (warning := forks.leave(p.step, state_dict)):
+            tracker.message(warning)
         number = setup.world.highest(*received[:1] or [0])
         pausing = pauses(spec.options, p, setup.data.steps_per_epoch)
         if not (p.ended or number or pausing) and time.monotonic() - last < spec.options.checkpoint_seconds:
@@ -233,6 +240,7 @@ def outcome(setup: Setup, p: Progress) -> dict[str, Any]:
         "best_epoch": p.best_epoch,
         "steps": p.step,
         "seconds": p.seconds,
+        **({"shared_seconds": p.shared_seconds} if p.shared_seconds else {}),
         f"{setup.task.unit}_per_second": p.step * units / max(p.train_seconds, 1e-9),
         **({"tokens_per_step": units} if setup.task.unit == "tokens" else {}),
     }

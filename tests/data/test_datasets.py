@@ -274,3 +274,19 @@ def test_a_download_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: pyte
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(OptionError, match=r"dataset\.name=cifar_10 .*did you mean cifar10\?"):
         datasets.load(options(name="cifar_10"))
+
+
+@pytest.mark.parametrize("name", [name for name, known in TORCHVISION.items() if known.train])
+def test_the_size_of_a_published_training_set_is_known_without_reading_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "check_torchvision", lambda _: None)
+    known = TORCHVISION[name]
+    counts = list(known.train) * (known.classes if len(known.train) == 1 else 1)
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(known.classes), counts))  # as they may lie
+    for o in (options(name=name), options(name=name, fraction=0.013, validation=0.07)):
+        given_sets = {
+            "train": np.arange(len(labels)),
+            **{part: np.arange(9) for part in known.parts if part != "train"},
+        }
+        assert datasets.preview(o).train == len(splits.three_sets(labels, given_sets, o)["train"]) > 0

@@ -233,6 +233,7 @@ WALKS: dict[str, Walk] = {
     "stop_loss": Walk((100.0,)),
     "pause_epoch": Walk(exempt="tests/train/test_pause.py"),
     "same_code": Walk(exempt="it acts on finished trials: tests/runs/test_code.py"),
+    "share_steps": Walk(exempt="it acts on sweeps: tests/train/test_forks.py"),
     "checkpoint_seconds": Walk((0.0,)),
     "keep_weights": Walk(),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from hydra_slots.eta import Estimate
+from hydra_slots.eta import Estimate, remaining
 from hydra_slots.events import EventKind, TrialEvent
 from hydra_slots.hydra_private import returned_or_raised
 from hydra_slots.lock import is_locked
@@ -24,6 +24,7 @@ from hydra_slots.protocol import (
     written,
 )
 from hydra_slots.sweep_plan import Job
+from hydra_slots.tree import Tree
 
 CHECK_INTERVAL = 1.0  # seconds between checks of the trials of other runners
 
@@ -37,6 +38,7 @@ class TrialQueue:
 
     def __init__(self, jobs: list[Job], retries: int) -> None:
         self.jobs, self.retries = jobs, retries
+        self.tree = Tree(jobs)
         self.waiting: list[Job] = []
         self.elsewhere: list[Job] = []
         self.outcomes: dict[int, JobReturn] = {}
@@ -64,6 +66,10 @@ class TrialQueue:
         """Trials that have neither finished nor paused nor failed for good."""
         return len(self.jobs) - len(self.outcomes)
 
+    def remaining(self, job: Job) -> float:
+        """Share of the trial's work that is to do, without what it can start from."""
+        return remaining(job) - self.tree.spared(job)
+
     def has_finished(self, job: Job) -> bool:
         return job.protocol and finished(job.trial.folder)
 
@@ -71,8 +77,19 @@ class TrialQueue:
         return job.protocol and paused(job.trial.folder, job.trial.pause)
 
     def next(self) -> Job | None:
-        """The trial to start now: first attempts before retries, the longest first; None where there is none."""
-        self.waiting.sort(key=lambda job: (self.attempts[job.index], -(self.estimate.of(job.trial) or job.trial.work)))
+        """The trial to start now, None where there is none: first attempts before retries, the longest first.
+
+        Before that: one that shares no steps with a trial that runs and will leave them, and one that leads others.
+        """
+        idle = {job.index for job in self.waiting} | self.outcomes.keys()
+        running, waiting = [job for job in self.jobs if job.index not in idle], list(self.waiting)
+
+        def order(job: Job) -> tuple[float, ...]:
+            length = self.estimate.of(job.trial) or job.trial.work
+            lost, leads = self.tree.lost(job, running), self.tree.leads(job, waiting)
+            return self.attempts[job.index], lost, -leads, -length
+
+        self.waiting.sort(key=order)
         while self.waiting:
             job = self.waiting.pop(0)
             self.start_times[job.index] = time.time()

@@ -51,7 +51,7 @@ class Runner:
     def next_job(self) -> Job | None:
         job = self.queue.next()
         if job is not None:
-            self.share_at_start[job.index] = remaining(job)
+            self.share_at_start[job.index] = self.queue.remaining(job)
         return job
 
     def step(self) -> None:
@@ -122,7 +122,7 @@ class Runner:
         if not jobs:
             return None
         estimate = self.queue.estimate if self.queue.estimate.work else self.extrapolate()
-        return estimate.total([(job.trial, remaining(job)) for job in jobs], len(self.pool.slots))
+        return estimate.total([(job.trial, self.queue.remaining(job)) for job in jobs], len(self.pool.slots))
 
     def extrapolate(self) -> Estimate:
         """An estimate before any trial has finished: from the progress of those that run."""

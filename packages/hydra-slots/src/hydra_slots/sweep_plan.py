@@ -28,6 +28,8 @@ class PlannedTrial:
     """Ranks its group on the live display, unless `hydra.launcher.metric` is set."""
     pause: float | None = None
     """`epoch` of a row of metrics.jsonl after which the trial pauses, without a result.json; None: it does not."""
+    segments: list[tuple[int, str]] = field(default_factory=list)
+    """(the step before which a run of equal steps ends, a key of all that decides them), in order, for its `tree`."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its options as nested plain values, for `hydra.sweeper.check`."""
 

@@ -50,6 +50,7 @@ class UnionSweeper(Sweeper):
         from hydra_slots.record import write_sweep
         from hydra_slots.summary import summary
         from hydra_slots.sweep_file import listing
+        from hydra_slots.tree import Tree
 
         assert self.launcher is not None
         if self.options.sweep == "":
@@ -60,9 +61,13 @@ class UnionSweeper(Sweeper):
             self.launcher.plan = plan
         else:
             say(summary(plan, workers=0, every=False))
-        if not getattr(getattr(self.launcher, "options", None), "dry_run", False):
+        tree, runs = Tree(plan.jobs), not getattr(getattr(self.launcher, "options", None), "dry_run", False)
+        if runs:
             write_sweep(plan, content)
+            tree.write()
         results = self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
+        if runs and all(result.status != JobStatus.UNKNOWN for result in results):
+            tree.remove()
         report_failures(results, [job.label for job in plan.jobs], listed=hasattr(self.launcher, "plan"))
         return [results]
 
@@ -72,6 +77,7 @@ class UnionSweeper(Sweeper):
         from hydra_slots.grids import combinations, combine
         from hydra_slots.overrides import Reader
         from hydra_slots.planner import Planner
+        from hydra_slots.tree import Tree
 
         assert self.hydra_context is not None
         assert self.config is not None
@@ -97,6 +103,7 @@ class UnionSweeper(Sweeper):
         texts = {**sweep.texts, "arguments": list(arguments)}
         plan.notes += self.check_plan(texts, [job.trial for job in plan.jobs])
         plan.notes += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
+        plan.notes += [sentence] if (sentence := Tree(plan.jobs).sentence()) else []
         return plan, {"sweep": sweep.name, "arguments": list(arguments), **sweep.texts} if sweep.name else {}
 
     def in_own_folder(self, job: "Job") -> "Job":
