@@ -104,6 +104,17 @@ def trouble(daemons: Any) -> None:
     say("all results, and every row of metrics.jsonl, are equal")
 
 
+def limit() -> None:
+    """A trial that is longer than its job may run."""
+    words = ["seed=0", "schedule.epochs=400", "name=limit", "logger=local", "output_dir=limit"]
+    words += ["hydra/launcher=slurm", "hydra.launcher.minutes=2", "hydra.launcher.grace=5"]
+    subprocess.run(command(*words), check=True, stdout=subprocess.DEVNULL, timeout=WAIT)
+    logs = "".join(path.read_text() for path in Path("limit/limit").glob("slurm/*/*.log"))
+    assert "saved; queued again for the 1. time" in logs, logs
+    assert [len(each) for each in rows("limit/limit").values()] == [400]
+    say(f"a trial of {logs.count('queued again') + 1} jobs finished")
+
+
 def overhead() -> None:
     """Seconds of six tiny trials, the same on two slots, on Slurm one by one, and on Slurm three to a job."""
     took = {}
@@ -125,11 +136,8 @@ def main() -> None:
         os.chdir(folder)
         (Path(folder) / "cluster").mkdir()
         with cluster(Path(folder) / "cluster") as daemons:
-            chosen = sys.argv[1:] or ["trouble", "overhead"]
-            if "trouble" in chosen:
-                trouble(daemons)
-            if "overhead" in chosen:
-                overhead()
+            for part in sys.argv[1:] or ["trouble", "limit", "overhead"]:
+                {"trouble": lambda: trouble(daemons), "limit": limit, "overhead": overhead}[part]()
         os.chdir("/")
 
 

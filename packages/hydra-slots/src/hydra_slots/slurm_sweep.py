@@ -159,6 +159,9 @@ class SlurmSweep:
 
 def script(o: SlurmConf, folder: Path, parts: int) -> str:
     """The batch script: what is asked of Slurm, and one Python process, started by srun so that signals reach it."""
+    warning = round(o.grace) + 60  # seconds before the end; Slurm may be a minute late
+    if o.minutes:
+        warning = min(warning, o.minutes * 30)
     wanted: dict[str, Any] = {
         "job-name": folder.parent.parent.name,
         "array": f"0-{parts - 1}" + (f"%{o.jobs_at_once}" if o.jobs_at_once else ""),
@@ -174,7 +177,7 @@ def script(o: SlurmConf, folder: Path, parts: int) -> str:
         "account": o.account,
         "qos": o.qos,
         "requeue": True,
-        "signal": f"USR2@{round(o.grace) + 60}",  # Slurm may be a minute late
+        "signal": f"USR2@{warning}",
         **o.sbatch,
     }
     lines = [
