@@ -39,7 +39,7 @@ test-hydra: ## Run the tests of hydra-slots with other versions of Hydra, each i
 	.venv-hydra-$$version/bin/python -m pip install --quiet "hydra-core==$$version" --editable "$(SLOTS)[test]" && \
 	(cd $(SLOTS) && ../../.venv-hydra-$$version/bin/python -m pytest -n 2 --dist worksteal -m "not faults") || exit 1; done
 
-test-slurm: install ## Run a sweep on a real Slurm, with preemption, scancel and a killed daemon (root; apt-get installs Slurm; 5 minutes)
+test-slurm: install ## Run a sweep on a real Slurm, with preemption, scancel and a killed daemon (root; apt-get installs Slurm; 10 minutes)
 	$(BIN)/python -m tests.slurm
 
 lint: install ## Check style, formatting and types
