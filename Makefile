@@ -5,7 +5,7 @@ SLOTS := packages/hydra-slots
 HYDRA_VERSIONS ?= 1.3.2 1.4.0rc3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-slow test-faults test-hydra lint format docs picture bench clean
+.PHONY: help install demo test test-slow test-faults test-hydra test-slurm lint format docs picture bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -38,6 +38,9 @@ test-hydra: ## Run the tests of hydra-slots with other versions of Hydra, each i
 	$(PYTHON) -m venv .venv-hydra-$$version && \
 	.venv-hydra-$$version/bin/python -m pip install --quiet "hydra-core==$$version" --editable "$(SLOTS)[test]" && \
 	(cd $(SLOTS) && ../../.venv-hydra-$$version/bin/python -m pytest -n 2 --dist worksteal -m "not faults") || exit 1; done
+
+test-slurm: install ## Run a sweep on a real Slurm, with preemption, scancel and a killed daemon (root; apt-get installs Slurm; 10 minutes)
+	$(BIN)/python -m tests.slurm
 
 lint: install ## Check style, formatting and types
 	$(BIN)/ruff check .

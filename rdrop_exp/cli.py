@@ -97,7 +97,6 @@ def register() -> None:
         launcher={
             "accumulate_key": "optimizer.accumulate",  # doubled when a trial runs out of memory and is retried
             "columns": COLUMNS,
-            "summary": "rdrop_exp.report:summarise",  # called after the last trial
         },
         sweeper={
             "folder": os.environ.get("RDROP_EXP_SWEEPS") or sweeps,
@@ -105,6 +104,7 @@ def register() -> None:
             "applies": "rdrop_exp.train.planning:applies",  # whether a preset uses an option
             "check": "rdrop_exp.train.planning:check_plan",  # what timm and torch would refuse
             "name_key": "name",  # a named sweep sets the experiment name
+            "summary": "rdrop_exp.report:summarise",  # called after the last trial
         },
     )
 

@@ -97,10 +97,7 @@ def run_sweep(given: GivenSetting, folder: Path, name: str, sweep: dict[str, Any
     What the launcher says goes to `folder/launcher.txt`. Ctrl-C and SIGTERM are handed on, and its trials saved.
     """
     write_sweep(folder / f"{name}.yaml", sweep)
-    launcher = given.launcher
-    if not any(word.startswith("hydra/launcher=") for word in launcher):
-        launcher = [*launcher, "hydra.launcher.summary=null"]
-    words = ["-m", f"sweep={name}", f"hydra.sweeper.folder='{folder}'", *launcher]
+    words = ["-m", f"sweep={name}", f"hydra.sweeper.folder='{folder}'", "hydra.sweeper.summary=null", *given.launcher]
     log = folder / LOG
     with log.open("ab") as file:
         start = file.tell()

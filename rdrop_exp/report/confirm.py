@@ -152,8 +152,7 @@ def _run(folder: Path, passed: list[str]) -> None:
 
     words = ["-m", f"sweep={SWEEP}", f"hydra.sweeper.folder={in_grammar(str(folder))}", *passed]
     _say(shlex.join(["rdrop-exp", *words]))
-    if not any(word.startswith("hydra/launcher=") for word in passed):
-        words.append("hydra.launcher.summary=null")  # the report follows here
+    words.append("hydra.sweeper.summary=null")  # the report follows here
     process = subprocess.Popen([sys.executable, "-m", "rdrop_exp", *words], stdout=2)
     try:
         code = process.wait()

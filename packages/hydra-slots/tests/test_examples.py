@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from hydra_slots.options import SlotsConf, UnionConf
+from hydra_slots.options import SlotsConf, SlurmConf, UnionConf
 from hydra_slots.reference import table
 from tests.conftest import ROOT
 
@@ -39,6 +39,6 @@ def test_the_example_runs_and_is_not_run_again(tmp_path):
     assert "2 trials: 2 to run" in run(pairs)
 
 
-@pytest.mark.parametrize("options", [SlotsConf, UnionConf])
+@pytest.mark.parametrize("options", [SlotsConf, SlurmConf, UnionConf])
 def test_the_readme_has_every_option(options):
     assert table(options) in (ROOT / "README.md").read_text(), "update it from `python -m hydra_slots.reference`"

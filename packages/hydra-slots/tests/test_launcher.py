@@ -132,7 +132,7 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path):
     assert "failed: x=0: ValueError: no" in done.out
     assert 1 <= len(tries(app)) < 20
     assert "1 of 20 trials failed, " in done.err
-    assert " did not run" in done.err
+    assert " did not finish" in done.err
     assert done.err.count("failed") == 1
 
 
@@ -190,7 +190,7 @@ def test_workers_stay_warm_and_the_longest_trial_is_first(tmp_path):
     body = "import json\n(folder / 'result.json').write_text(json.dumps({'status': 'finished', 'value': time.time()}))"
     app = App(tmp_path / "own", body + "\nreturn os.getpid()", CONFIG + "  sweeper: {describe: 'sized:describe'}\n")
     (tmp_path / "own" / "sized.py").write_text((tmp_path / "sized.py").read_text())
-    done = app.run("x=2,9,4,1", "hydra.launcher.slots=1", "hydra.launcher.summary=sized:report")
+    done = app.run("x=2,9,4,1", "hydra.launcher.slots=1", "hydra.sweeper.summary=sized:report")
     assert done.code == 0
     assert [line.split()[2] for line in done.out.splitlines() if "] finished" in line] == ["9", "4", "2", "1"]
     assert "all: 2 9 4 1" in done.out
@@ -289,12 +289,30 @@ def test_hydras_own_launchers_find_the_same_results(tmp_path):
     assert len(found["slots"]) == 2 * 3
 
 
-def test_every_failure_under_another_launcher_is_told(tmp_path):
-    app = App(tmp_path, "raise ValueError(f'no {cfg.x}')")
-    done = app.run("x=1,2", "hydra/launcher=basic")
+def test_the_end_of_a_sweep_is_shown_after_any_launcher(tmp_path):
+    hook = f"shown_{tmp_path.name}"
+    body = "if cfg.x == 2:\n    raise ValueError(f'no {cfg.x}')\nif cfg.x == 9:\n    os._exit(9)\nreturn cfg.x"
+    app = App(tmp_path, body)
+    (tmp_path / f"{hook}.py").write_text("def report(folders):\n    print(len(folders), 'folders')\n")
+    retries = "hydra.launcher.retries=0"
+    for launcher, words in {"slots": [retries], "basic": [], "joblib": ["hydra.launcher.n_jobs=2"]}.items():
+        words = [f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", *words]
+        done = app.run("x=1,2,3", *words)
+        assert done.code == 1
+        assert "failed: x=2: ValueError: no 2" in done.out
+        assert "1 of 3 trials failed" in done.err
+        assert sum("/3] finished x=" in line for line in done.out.splitlines()) == 2
+        ranking = [line.split() for line in done.out.splitlines() if line.startswith((" group", " x="))]
+        assert ranking == [["group", "value", "sd", "n"], ["x=3", "3.0000", "1"], ["x=1", "1.0000", "1"]]
+        done = app.run("x=1,3", f"hydra.sweeper.summary={hook}:report", *words)
+        assert done.code == 0
+        assert "2 trials: all finished\n" in done.out
+        assert "2 folders" in done.out
+        assert " group" not in done.out
+    done = app.run("x=1,3,9", f"hydra.sweeper.summary={hook}:report", *words)  # joblib gives up where a worker dies
     assert done.code == 1
-    assert "failed: x=1: ValueError: no 1" in done.err
-    assert "failed: x=2: ValueError: no 2" in done.err
+    assert "folders" in done.out
+    assert "Terminated" in done.err
 
 
 def test_another_sweeper_gets_its_returns_in_order_and_no_skipping(tmp_path):
@@ -311,11 +329,11 @@ def test_another_sweeper_gets_its_returns_in_order_and_no_skipping(tmp_path):
 
 
 def test_returns_come_in_the_order_of_the_plan(tmp_path, monkeypatch):
-    from hydra_slots import sweeper
+    from hydra_slots import ending
 
     seen: list[tuple[str, Any]] = []
     monkeypatch.setattr(
-        sweeper, "report_failures", lambda results, labels, listed: seen.extend(zip(labels, results, strict=True))
+        ending, "show_end", lambda jobs, results, *_: seen.extend(zip([j.label for j in jobs], results, strict=True))
     )
     app = App(tmp_path, "if cfg.x == 2:\n    raise KeyError('two')\nreturn {'x': cfg.x}")
     app.run("x=1,2,3", "hydra.launcher.retries=0")
@@ -353,7 +371,7 @@ def test_a_worker_that_cannot_start_ends_the_sweep_with_its_words(tmp_path):
 
 def test_a_folder_that_cannot_be_used_fails_alone_and_a_damaged_result_is_run_again(tmp_path):
     hook = f"shown_{tmp_path.name}"
-    app = App(tmp_path, "return cfg.x", launcher={"summary": f"{hook}:report"})
+    app = App(tmp_path, "return cfg.x", sweeper={"summary": f"{hook}:report"})
     (tmp_path / f"{hook}.py").write_text("def report(folders):\n    print(len(folders), 'folders')\n")
     names = ["fine", "file", "claim", "result", "log", "list", "number"]
     words = [f"x={','.join(names)}", "hydra.launcher.retries=0"]
@@ -388,7 +406,7 @@ def test_a_full_disk_does_not_end_the_runner(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "atomic_file", full)
     hook = f"full_{tmp_path.name}"
     body = "if cfg.x == 1:\n    raise ValueError('no')\nreturn cfg.x"
-    app = App(tmp_path, body, launcher={"summary": f"{hook}:report"})
+    app = App(tmp_path, body, sweeper={"summary": f"{hook}:report"})
     (tmp_path / f"{hook}.py").write_text("def report(folders):\n    raise OSError(28, 'No space left on device')\n")
     app.sweep("demo", "title: T\ngrids: [{overrides: {x: [1, 2, 3]}}]")
     done = app.run("hydra.sweeper.sweep=demo", "hydra.launcher.retries=0")

@@ -52,7 +52,7 @@ def test_valid_values_are_taken():
         (["hydra.launcher.timeout=-1"], "hydra.launcher.timeout=-1 must be a number of seconds above 0"),
         (["hydra.launcher.timeout=nan"], "hydra.launcher.timeout=nan must be a number of seconds above 0"),
         (["hydra.launcher.gpus=1000"], "hydra.launcher.gpus=1000, but only "),
-        (["hydra.launcher.summary=nowhere:f"], "hydra.launcher.summary=nowhere:f cannot be imported"),
+        (["hydra.sweeper.summary=nowhere:f"], "hydra.sweeper.summary=nowhere:f cannot be imported"),
         (["hydra.launcher.gpus=abc"], "hydra.launcher.gpus=abc must be a number of GPUs, a list"),
         (
             ["hydra.launcher.accumulate_key=seeed"],

@@ -1,6 +1,6 @@
 """What Hydra's plugin scan finds. Hydra 1.3 runs it again when its singletons are new, and stores the options anew."""
 
-from hydra_slots import launcher, options, sweeper
+from hydra_slots import launcher, options, slurm, sweeper
 
 options.store(replace=False)
 
@@ -11,3 +11,7 @@ class UnionSweeper(sweeper.UnionSweeper):
 
 class SlotsLauncher(launcher.SlotsLauncher):
     """hydra/launcher: slots."""
+
+
+class SlurmLauncher(slurm.SlurmLauncher):
+    """hydra/launcher: slurm."""

@@ -1,4 +1,4 @@
-"""Options of `hydra/launcher: slots` and `hydra/sweeper: union`: defaults, ranges, and their place in Hydra."""
+"""Options of the launchers `slots` and `slurm` and the sweeper `union`: defaults, ranges, and their place in Hydra."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ PLUGIN = "hydra_plugins.hydra_slots"
 application: dict[type, dict[str, Any]] = {}
 """Defaults that the application has registered; they last when Hydra's singletons, such as the ConfigStore, do not."""
 
-Conf = TypeVar("Conf", "SlotsConf", "UnionConf")
+Conf = TypeVar("Conf", "SlotsConf", "SlurmConf", "UnionConf")
 
 
 def option(default: Any, valid: str, fits: Callable[[Any], bool]) -> Any:
@@ -106,8 +106,44 @@ class SlotsConf:
     """Direction of `metric`; null: by its name, lower for a loss, an error, a perplexity, ..."""
     columns: dict[str, str] = field(default_factory=dict, metadata=MAPPING)
     """Columns of the live display: heading to key in the rows of metrics.jsonl, or to `a|b`, or to `metric`."""
-    summary: str | None = text(None)
-    """module:function that gets the list of the trials' folders, where they exist, once the sweep has ended."""
+
+
+LINES = {"valid": "a list of texts", "fits": KEYS["fits"]}
+
+
+@dataclass
+class SlurmConf(SlotsConf):
+    """Options of `hydra/launcher: slurm`, beside those of `slots`, which apply within each job."""
+
+    partition: str | None = text(None)
+    """As in sbatch; null: Slurm's default. So with `account` and `qos`."""
+    account: str | None = text(None)
+    """Whom the jobs are charged to."""
+    qos: str | None = text(None)
+    """Quality of service."""
+    minutes: int | None = whole(None, 1)
+    """Time limit of a job; where it is reached, trials save checkpoints and the job is queued again. null: the
+    partition's."""
+    cpus: int = whole(1, 1, 4096)
+    """CPU cores of each job."""
+    gpus: int | None = whole(None, 0, 1024)
+    """GPUs of each job; null: none."""
+    threads: int | None = whole(None, 1, 1024)  # type: ignore[assignment]
+    """CPU threads of each trial; null: `cpus` divided by the number of workers."""
+    slots: int | None = whole(None, 1, 1024)
+    """Workers of each job; null: `per_gpu` for each GPU, or one."""
+    memory: str | None = text(None)
+    """Of each job, such as 32G; null: Slurm's default."""
+    trials_per_job: int = whole(1, 1)
+    """Trials of each job; they share its warm workers."""
+    jobs_at_once: int | None = whole(None, 1)
+    """Jobs of the array that may run at the same time; null: as many as Slurm allows."""
+    requeues: int = whole(100, 0)
+    """How often a job may be queued again after it was preempted or reached its time limit."""
+    setup: list[str] = field(default_factory=list, metadata=LINES)
+    """Lines of shell that each job runs first, such as `module load cuda`."""
+    sbatch: dict[str, Any] = field(default_factory=dict, metadata=MAPPING)
+    """Further options of sbatch, such as {constraint: a100, exclusive: true}."""
 
 
 @dataclass
@@ -140,10 +176,17 @@ class UnionConf:
     each, ... A list of such texts for several sets of keys. null: all lists are multiplied."""
     params: dict[str, Any] = field(default_factory=dict, metadata=MAPPING)
     """Overrides of every sweep, as in Hydra's basic sweeper."""
+    summary: str | None = text(None)
+    """module:function that gets the list of the trials' folders, where they exist, once the sweep has ended."""
 
 
-PREFIXES: dict[type, str] = {SlotsConf: "hydra.launcher", UnionConf: "hydra.sweeper"}
-CLASSES = {SlotsConf: "SlotsLauncher", UnionConf: "UnionSweeper"}
+PREFIXES: dict[type, str] = {SlotsConf: "hydra.launcher", SlurmConf: "hydra.launcher", UnionConf: "hydra.sweeper"}
+CHOICES: dict[type, tuple[str, str]] = {
+    SlotsConf: ("slots", "SlotsLauncher"),
+    SlurmConf: ("slurm", "SlurmLauncher"),
+    UnionConf: ("union", "UnionSweeper"),
+}
+"""Name in its group, and class of the plugin."""
 
 
 def checked(cls: type[Conf], values: dict[str, Any]) -> Conf:
@@ -165,11 +208,13 @@ def checked(cls: type[Conf], values: dict[str, Any]) -> Conf:
 
 def why_unknown(key: str) -> str:
     """Why `key` is not an option of launcher or sweeper, with the nearest one; empty if it is one, or another's."""
-    for cls, prefix in PREFIXES.items():
-        names = [f"{prefix}.{each.name}" for each in dataclasses.fields(cls)]
-        if key.startswith(f"{prefix}.") and key not in names:
-            return f"{key} is not an option{suggestion(key, names)}"
-    return ""
+    prefix, _, name = key.rpartition(".")
+    names = {each.name: cls for cls, its in PREFIXES.items() if its == prefix for each in dataclasses.fields(cls)}
+    if not names or name in {each.name for each in dataclasses.fields(UnionConf if "sweeper" in prefix else SlotsConf)}:
+        return ""
+    if name in names:
+        return f"{key} is an option of {prefix.replace('.', '/')}={CHOICES[names[name]][0]} only"
+    return f"{key} is not an option{suggestion(key, [f'{prefix}.{each}' for each in names])}"
 
 
 def store(replace: bool = True) -> None:
@@ -177,10 +222,11 @@ def store(replace: bool = True) -> None:
 
     Without `replace`, those stay that are there: a worker process is given the ConfigStore with the application's.
     """
-    for cls, group, name in ((SlotsConf, "hydra/launcher", "slots"), (UnionConf, "hydra/sweeper", "union")):
+    for cls, (name, plugin) in CHOICES.items():
+        group = PREFIXES[cls].replace(".", "/")
         if not replace and is_stored(group, name):
             continue
-        node = {"_target_": f"{PLUGIN}.{CLASSES[cls]}", **dataclasses.asdict(cls(**application.get(cls, {})))}
+        node = {"_target_": f"{PLUGIN}.{plugin}", **dataclasses.asdict(cls(**application.get(cls, {})))}
         config = OmegaConf.create(node)
         for mapping in (each for each in node if isinstance(node[each], dict)):
             OmegaConf.set_struct(config[mapping], False)  # the command line may add keys

@@ -9,12 +9,12 @@ from hydra_slots.overrides import in_grammar
 
 
 def table(cls: type) -> str:
-    """Name, default and docstring of each option of a dataclass."""
+    """Name, default and docstring of each option that a dataclass adds to the one it extends, if any."""
     lines = [f"| `{PREFIXES[cls]}.` | default | meaning |", "|---|---|---|"]
     body = ast.parse(inspect.getsource(cls)).body[0]
     assert isinstance(body, ast.ClassDef)
     texts = dict(zip(map(name_of, body.body), map(text_of, body.body[1:]), strict=False))
-    for field in dataclasses.fields(cls):
+    for field in (each for each in dataclasses.fields(cls) if each.name in texts):
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         lines.append(f"| `{field.name}` | {in_grammar(default)} | {texts[field.name]} |")
     return "\n".join(lines)

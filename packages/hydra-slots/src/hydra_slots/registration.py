@@ -8,13 +8,14 @@ from typing import Any
 
 
 def register(launcher: dict[str, Any] | None = None, sweeper: dict[str, Any] | None = None) -> None:
-    """Give the options of the launcher `slots` and the sweeper `union` defaults of the application's own.
+    """Give the launchers `slots` and `slurm` and the sweeper `union` defaults of the application's own.
 
     For this process, also after Hydra's singletons are reset; the last call decides.
     """
     from hydra_slots import options
 
-    options.application = {options.SlotsConf: launcher or {}, options.UnionConf: sweeper or {}}
+    options.application = dict.fromkeys((options.SlotsConf, options.SlurmConf), launcher or {})
+    options.application[options.UnionConf] = sweeper or {}
     options.store()
     if {"-sc", "--shell-completion"} & set(sys.argv):
         offer_sweeps(options.UnionConf(**(sweeper or {})).folder, os.environ.get("COMP_LINE", ""))

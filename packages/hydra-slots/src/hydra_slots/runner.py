@@ -38,7 +38,7 @@ class Runner:
     def run(self) -> None:
         """Run everything that is not finished; returns early, workers stopped, after a signal or with fail_fast."""
         self.show_events()
-        with self.collect_signals(), self.display.live():
+        with collect_signals(self.signals), self.display.live():
             try:
                 while self.queue.unfinished and not self.stopping:
                     self.pool.assign(lambda: bool(self.queue.waiting), self.next_job)
@@ -88,20 +88,6 @@ class Runner:
             self.step()
         self.show_events()
 
-    @contextmanager
-    def collect_signals(self) -> Iterator[None]:
-        """Collect SIGINT and SIGTERM instead of dying of them (where this is the main thread)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, lambda n, _: self.signals.append(n)) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     # -- for the display --------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
         now, rows = time.monotonic(), []
@@ -133,3 +119,18 @@ class Runner:
             if share > 0:
                 estimate.add(assignment.job.trial, (time.monotonic() - assignment.since) / share)
         return estimate
+
+
+@contextmanager
+def collect_signals(received: list[int]) -> Iterator[None]:
+    """Collect SIGINT and SIGTERM instead of dying of them (where this is the main thread)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: received.append(n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,6 +1,6 @@
 """The Hydra sweeper `union`: reads the sweep, plans it, and hands every trial in one batch to whichever launcher."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ class UnionSweeper(Sweeper):
     def __init__(self, **options: Any) -> None:
         self.given = options  # checked in `setup`: Hydra wraps what a constructor raises
         self.options = UnionConf()
+        self.summary: Callable[[list[str]], None] | None = None
         self.own_folders = False
         """Whether the application names its trials' folders by `hydra.sweep.subdir`; they say nothing of identity, and
         so its trials always run."""
@@ -36,7 +37,8 @@ class UnionSweeper(Sweeper):
         from hydra_slots.protocol import Once
 
         self.hydra_context, self.config = hydra_context, config
-        self.options = checked(UnionConf, self.given)
+        self.options = o = checked(UnionConf, self.given)
+        self.summary = load_hook(o.summary, "hydra.sweeper.summary") if o.summary else None
         subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index, call-overload]
         self.own_folders = not self.options.describe and subdir != "${hydra.job.num}"
         task = task_function if self.options.describe or self.own_folders else Once(task_function)
@@ -46,9 +48,9 @@ class UnionSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan and launch; exits with code 1 after a list of what failed, `SweepError` for what cannot be planned."""
-        from hydra_slots.output import say
+        from hydra_slots.ending import exit_code
+        from hydra_slots.errors import SweepError
         from hydra_slots.record import write_sweep
-        from hydra_slots.summary import summary
         from hydra_slots.sweep_file import listing
         from hydra_slots.tree import Tree
 
@@ -57,19 +59,46 @@ class UnionSweeper(Sweeper):
             print(listing(self.options.folder))
             return []
         plan, content = self.plan(arguments)
+        if getattr(getattr(self.launcher, "options", None), "dry_run", False):
+            self.launch(plan)
+            return []
+        write_sweep(plan, content)
+        tree = Tree(plan.jobs)
+        tree.write()
+        try:
+            results = self.launch(plan)
+        except SweepError:
+            raise
+        except Exception:  # the launcher broke down: show what has finished all the same
+            self.show_end(plan, [JobReturn(overrides=job.overrides) for job in plan.jobs])
+            raise
+        if all(result.status != JobStatus.UNKNOWN for result in results):
+            tree.remove()
+        self.show_end(plan, results)
+        if code := exit_code(plan.jobs, results):
+            raise SystemExit(code)
+        return [results]
+
+    def launch(self, plan: "SweepPlan") -> Sequence[JobReturn]:
+        """Run the plan; its progress is shown here where the launcher does not show it itself."""
+        from hydra_slots.output import say
+        from hydra_slots.progress import shown
+        from hydra_slots.summary import summary
+
+        assert self.launcher is not None
+        words = [job.overrides for job in plan.jobs]
         if hasattr(self.launcher, "plan"):
             self.launcher.plan = plan
-        else:
-            say(summary(plan, workers=0, every=False))
-        tree, runs = Tree(plan.jobs), not getattr(getattr(self.launcher, "options", None), "dry_run", False)
-        if runs:
-            write_sweep(plan, content)
-            tree.write()
-        results = self.launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
-        if runs and all(result.status != JobStatus.UNKNOWN for result in results):
-            tree.remove()
-        report_failures(results, [job.label for job in plan.jobs], listed=hasattr(self.launcher, "plan"))
-        return [results]
+            return self.launcher.launch(words, initial_job_idx=0)
+        say(summary(plan, workers=0, every=False))
+        with shown(plan.jobs):
+            return self.launcher.launch(words, initial_job_idx=0)
+
+    def show_end(self, plan: "SweepPlan", results: Sequence[JobReturn]) -> None:
+        from hydra_slots.ending import show_end
+
+        o = getattr(self.launcher, "options", None)
+        show_end(plan.jobs, results, self.summary, getattr(o, "metric", None), getattr(o, "lower_is_better", None))
 
     def plan(self, arguments: list[str]) -> Any:
         """The plan of these command line overrides, and what the named sweep says (title, baseline, ...)."""
@@ -163,21 +192,3 @@ def missing_baseline(plan: "SweepPlan", baseline: str) -> list[str]:
     if not baseline or {baseline, baseline.split()[0]} & methods:
         return []
     return [f"Warning: the sweep's baseline {baseline} is not among these trials"]
-
-
-def report_failures(results: Sequence[JobReturn], labels: list[str], listed: bool) -> None:
-    """Exit with code 1 where a job failed; the reasons go to the terminal first, unless the launcher `listed` them."""
-    import sys
-
-    from hydra_slots.hydra_private import returned_or_raised
-    from hydra_slots.output import say
-
-    failed = [(r, label) for r, label in zip(results, labels, strict=False) if r.status == JobStatus.FAILED]
-    for result, label in [] if listed else failed:
-        error = returned_or_raised(result)
-        say(f"failed: {label}: {type(error).__name__}: {error}", sys.stderr)
-    if failed:
-        not_run = sum(r.status == JobStatus.UNKNOWN for r in results)
-        rest = f", {not_run} did not run" if not_run else ""
-        say(f"{len(failed)} of {len(labels)} trials failed{rest}", sys.stderr)
-        raise SystemExit(1)

@@ -41,6 +41,8 @@ def main(descriptor: int, runner: int, setup: int) -> None:
     `setup` is the descriptor of the file of `process.write_setup`, which all workers share.
     """
     signal.signal(signal.SIGTERM, terminate)
+    for warning in (signal.SIGUSR1, signal.SIGUSR2):  # Slurm sends them to all processes; the runner stops its workers
+        signal.signal(warning, signal.SIG_IGN)
     die_with(runner)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     connection = Connection(descriptor)
