@@ -23,7 +23,7 @@ def run(name: str, action: Callable[[argparse.Namespace], int | None], args: arg
 @contextmanager
 def status(text: str) -> Iterator[None]:
     """Say what is being done while it lasts, in a terminal; elsewhere, and on further ranks of a trial, say nothing."""
-    from hydra_slots.devices import rank  # with it comes Hydra, which --help does without
+    from hydra_slots.devices import rank
 
     if rank() or not sys.stdout.isatty():
         yield

@@ -62,9 +62,9 @@ def test_forks_and_savings_are_those_of_training_one_trial_after_the_other(tmp_p
     trained: set[Steps] = set()  # every prefix that some trial has trained, but for whole trials
     saved = 0
     for s in steps:
-        prefixes = [s[:i] for i in range(1, len(s))]
-        saved += sum(prefix in trained for prefix in prefixes)
-        trained.update(prefixes)
+        before = [s[:i] for i in range(1, len(s))]
+        saved += sum(prefix in trained for prefix in before)
+        trained.update(before)
     assert (tree.saved, tree.steps) == (saved, sum(map(len, steps)))
     for fork, users in tree.users.items():
         prefixes = {steps[user.index][: fork.step] for user in users}

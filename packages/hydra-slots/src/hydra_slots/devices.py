@@ -1,4 +1,4 @@
-"""Where trials may run: slots on GPUs, or on CPU cores if there is no GPU. Nothing here needs torch."""
+"""Where trials may run: slots on GPUs, or on CPU cores if there is no GPU. Importing this needs no torch and no Hydra."""
 
 import math
 import os
@@ -7,8 +7,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from hydra_slots.errors import SweepError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -48,6 +46,8 @@ def allocate(
     `gpus`: None for all visible ones, a number for the first so many of them, or a list as CUDA_VISIBLE_DEVICES has
     it, visible or not. An empty list, or 0, for the CPU. `SweepError` for what cannot be allocated.
     """
+    from hydra_slots.errors import SweepError
+
     check_gpus(gpus)
     if gpus is None or isinstance(gpus, int):
         chosen = visible_gpus()[:gpus]
@@ -66,6 +66,8 @@ def allocate(
 
 def check_gpus(gpus: Any) -> None:
     """`SweepError` unless `gpus` is None, a count, or device names as CUDA_VISIBLE_DEVICES has them."""
+    from hydra_slots.errors import SweepError
+
     names = gpus.split(",") if isinstance(gpus, str) else gpus if isinstance(gpus, list | tuple) else []
     count = gpus is None or (type(gpus) is int and gpus >= 0)
     listed = isinstance(gpus, str | list | tuple) and all(NAME.fullmatch(str(name).strip()) for name in names)
