@@ -6,7 +6,6 @@ as long as the versions stay.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import subprocess
@@ -14,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdrop_exp.config.identity import TEXTS
+from rdrop_exp.config.identity import TEXTS, plain_options
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.registry import TASKS
 from rdrop_exp.config.schema import OptionError
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 SECONDS = 120.0
 """Longest wait for the answers; a plan without them is still a plan."""
 _asked: set[str] = set()
+_passed: set[str] = set()
+"""What this plan need not ask."""
 _process: "subprocess.Popen[str] | None" = None
 
 
@@ -32,7 +33,10 @@ def ask(o: Options, data: "Preview") -> None:
     """Have what timm and torch decide of these options tried, unless it was accepted before."""
     global _process
     line = question(o, data)
-    if line in _asked or (_digest(line) in _accepted() and not _own_code(o)):
+    if line in _asked or line in _passed:
+        return
+    if _digest(line) in _accepted() and not _own_code(o):
+        _passed.add(line)
         return
     _asked.add(line)
     if _process is None:
@@ -44,6 +48,7 @@ def ask(o: Options, data: "Preview") -> None:
 def answers() -> None:
     """Wait for the answers; `OptionError` with the first refusal."""
     global _process
+    _passed.clear()
     if _process is None:
         return
     process, lines, _process = _process, sorted(_asked), None
@@ -68,15 +73,14 @@ def question(o: Options, data: "Preview") -> str:
     Of the regularizer only which rates there are, not how high; of data sets only what a text model or one of one's own
     must fit.
     """
-    values = dataclasses.asdict(o)
-    r = values["regularizer"]
+    r, d = plain_options(o.regularizer), o.dataset
     rates = {name: 0.1 if r[name] else r[name] for name in ("dropout", "second_dropout", "drop_path")}
-    parts = {key: values[key] for key in ("model", "peer", "optimizer", "device")}
+    parts = {key: plain_options(getattr(o, key)) for key in ("model", "peer", "optimizer", "device")}
     if o.dataset.name in TEXTS:
-        parts["dataset"] = {key: values["dataset"][key] for key in ("name", "label_kind", "max_length")}
+        parts["dataset"] = {"name": d.name, "label_kind": d.label_kind, "max_length": d.max_length}
         parts["generate"] = {"max_length": o.generate.max_length}
     if o.dataset.name in TASKS:
-        parts |= {"dataset": values["dataset"], "plugins": o.plugins}
+        parts |= {"dataset": plain_options(d), "plugins": o.plugins}
     parts["data"] = ["", "", *(data[2:] if _own_code(o) else ())]
     return json.dumps(parts | {"regularizer": {"sites": r["sites"], **rates}}, default=str)
 

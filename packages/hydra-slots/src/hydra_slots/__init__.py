@@ -30,7 +30,8 @@ The protocol is a set of files in the trial's folder:
     log.txt         the task's output
 """
 
+from hydra_slots.hooks import takes_values
 from hydra_slots.registration import arguments, register, why_unknown
 from hydra_slots.sweep_plan import PlannedTrial
 
-__all__ = ["PlannedTrial", "arguments", "register", "why_unknown"]
+__all__ = ["PlannedTrial", "arguments", "register", "takes_values", "why_unknown"]
