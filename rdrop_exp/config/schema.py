@@ -83,7 +83,6 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-@functools.cache
 def unwrap(hint: Any) -> tuple[Any, Range | None, bool]:
     """The plain type of a field's hint, its range, and whether it is marked RUNTIME."""
     if typing.get_origin(hint) is not Annotated:

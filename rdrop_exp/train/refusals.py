@@ -6,6 +6,7 @@ as long as the versions stay.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.identity import TEXTS, plain_options
-from rdrop_exp.config.options import Options
+from rdrop_exp.config.options import Optimizer, Options
 from rdrop_exp.config.registry import TASKS
 from rdrop_exp.config.schema import OptionError
 
@@ -25,7 +26,7 @@ SECONDS = 120.0
 """Longest wait for the answers; a plan without them is still a plan."""
 _asked: set[str] = set()
 _passed: set[str] = set()
-"""What this plan need not ask."""
+"""What this plan need not ask: what was accepted before, by digest, and the questions among it that came up."""
 _process: "subprocess.Popen[str] | None" = None
 
 
@@ -35,7 +36,9 @@ def ask(o: Options, data: "Preview") -> None:
     line = question(o, data)
     if line in _asked or line in _passed:
         return
-    if _digest(line) in _accepted() and not _own_code(o):
+    if not _passed:
+        _passed.update(_accepted())
+    if _digest(line) in _passed and not _own_code(o):
         _passed.add(line)
         return
     _asked.add(line)
@@ -70,12 +73,13 @@ def answers() -> None:
 def question(o: Options, data: "Preview") -> str:
     """What timm, transformers and torch decide on, as JSON.
 
-    Of the regularizer only which rates there are, not how high; of data sets only what a text model or one of one's own
-    must fit.
+    Of the regularizer only which rates there are, not how high, and of the optimizer not how high its learning rate is;
+    of data sets only what a text model or one of one's own must fit.
     """
     r, d = plain_options(o.regularizer), o.dataset
     rates = {name: 0.1 if r[name] else r[name] for name in ("dropout", "second_dropout", "drop_path")}
     parts = {key: plain_options(getattr(o, key)) for key in ("model", "peer", "optimizer", "device")}
+    parts["optimizer"]["lr"] = Optimizer().lr
     if o.dataset.name in TEXTS:
         parts["dataset"] = {"name": d.name, "label_kind": d.label_kind, "max_length": d.max_length}
         parts["generate"] = {"max_length": o.generate.max_length}
@@ -104,9 +108,15 @@ def _accepted() -> set[str]:
 
 def _memory() -> Path:
     from rdrop_exp.data import cache
+
+    return cache.folder() / f"accepted-{_versions_digest()}.json"
+
+
+@functools.cache
+def _versions_digest() -> str:
     from rdrop_exp.hardware import versions
 
-    return cache.folder() / f"accepted-{_digest(json.dumps(versions()))}.json"
+    return _digest(json.dumps(versions()))
 
 
 def refusal(values: dict[str, Any]) -> str:
