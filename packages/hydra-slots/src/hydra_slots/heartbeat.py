@@ -71,7 +71,7 @@ class Record(threading.Thread):
     def __init__(self, folder: Path, number: int) -> None:
         super().__init__(daemon=True, name="heartbeat")
         self.folder, self.number, self.path = folder, number, folder / f"{NAME}.{number}"
-        self.released = threading.Event()
+        self.released, self.process = threading.Event(), os.getpid()
 
     def run(self) -> None:
         while not self.released.wait(BEAT):
@@ -83,6 +83,8 @@ class Record(threading.Thread):
                 os.utime(self.path)
 
     def release(self) -> None:
+        if os.getpid() != self.process:  # a forked child that leaves the block
+            return
         self.released.set()
         self.join()
         with contextlib.suppress(OSError):
