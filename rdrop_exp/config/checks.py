@@ -9,9 +9,12 @@ from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError, from_plain, nearest, shown
 
 
-def from_dict(values: dict[str, Any]) -> Options:
-    """Checked options from nested plain values; `OptionError` in one sentence for anything that does not fit."""
-    options: Options = from_plain(Options, values)
+def from_dict(values: dict[str, Any], shared: bool = False) -> Options:
+    """Checked options from nested plain values; `OptionError` in one sentence for anything that does not fit.
+
+    `shared` as in `from_plain`.
+    """
+    options: Options = from_plain(Options, values, shared=shared)
     plugins.load(options.plugins)
     check(options)
     return options

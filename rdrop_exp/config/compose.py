@@ -1,8 +1,8 @@
 """From what Hydra composed to checked options."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -33,17 +33,46 @@ class OwnConfigs(SearchPathPlugin):
             search_path.prepend("own", f"file://{folder}")
 
 
-def options_of(cfg: DictConfig) -> Options:
-    """Checked options from what Hydra composed."""
-    for name, value in texts(OmegaConf.to_container(cfg, resolve=False)):
-        if "${oc.env:" in value:  # it would be written, resolved, to result files and to W&B
-            raise OptionError(f"{name}={value} reads the environment, which may hold secrets: write its value instead")
-    values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    for group, label in (("regularizer", "name"), ("dataset", "label")):
-        choice = chosen(group)
-        if choice and not shipped(group, choice) and not values[group][label]:
-            values[group][label] = choice  # a preset of one's own is called by its file's name
-    return from_dict(values)
+def options_of(cfg: DictConfig | dict[str, Any]) -> Options:
+    """Checked options from what Hydra composed, or from its values if nothing in them interpolates."""
+    if isinstance(cfg, dict):
+        values = dict(cfg)
+    else:
+        for name, value in texts(OmegaConf.to_container(cfg, resolve=False)):
+            if "${oc.env:" in value:  # it would be written, resolved, to result files and to W&B
+                raise OptionError(
+                    f"{name}={value} reads the environment, which may hold secrets: write its value instead"
+                )
+        values = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    for (group, label), choice in of_composition(own_choices).items():
+        if not values[group][label]:
+            values[group] = {**values[group], label: choice}  # a preset of one's own is called by its file's name
+    return from_dict(values, shared=isinstance(cfg, dict))
+
+
+Answer = TypeVar("Answer")
+_answers: dict[tuple[Callable[[], Any], int], tuple[Any, Any]] = {}
+
+
+def of_composition(ask: Callable[[], Answer]) -> Answer:
+    """What `ask` says of the choices that Hydra made, asked once for each composition of a plan."""
+    from hydra.core.hydra_config import HydraConfig
+
+    composed = HydraConfig.instance().cfg
+    key = ask, id(composed)
+    if key not in _answers or _answers[key][0] is not composed:
+        while len(_answers) >= 100:
+            del _answers[next(iter(_answers))]
+        _answers[key] = composed, ask()
+    answer: Answer = _answers[key][1]
+    return answer
+
+
+def own_choices() -> dict[tuple[str, str], str]:
+    """Choices of presets of one's own, by the option that says what they are called."""
+    options = (("regularizer", "name"), ("dataset", "label"))
+    named = {(group, label): chosen(group) for group, label in options}
+    return {key: choice for key, choice in named.items() if choice and not shipped(key[0], choice)}
 
 
 def texts(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

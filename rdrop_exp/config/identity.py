@@ -1,6 +1,7 @@
 """When two trials are the same: options that cannot matter are reset, and a hash of the others is the identity."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -52,7 +53,7 @@ def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
     goes by it: trials on other data are never compared, and data that was moved is the same data.
     """
     o, unused = canonical(options)
-    values, defaults = dataclasses.asdict(o), dataclasses.asdict(Options())
+    values, defaults = plain_options(o), _defaults()
     for *groups, last in marked_fields(Options, ADDED):
         part, default = values, defaults
         for group in groups:
@@ -81,6 +82,32 @@ def trial_spec(options: Options, fingerprint: str = "") -> TrialSpec:
         fingerprint=fingerprint,
         data_identity=data_identity,
     )
+
+
+def plain_options(part: Any) -> Any:
+    """As `dataclasses.asdict`, but without copies of what is inside lists and dictionaries."""
+    if isinstance(part, list):
+        return list(part)
+    if isinstance(part, dict):
+        return dict(part)
+    names = _field_names(part.__class__)
+    if not names:
+        return part
+    values = [(name, getattr(part, name)) for name in names]
+    return {name: value if type(value) in _ATOMS else plain_options(value) for name, value in values}
+
+
+_ATOMS = {str, int, float, bool, type(None)}
+
+
+@functools.cache
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else ()
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return dataclasses.asdict(Options())
 
 
 def _hash(values: dict[str, Any]) -> str:

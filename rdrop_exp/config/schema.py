@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import sys
 import types
 import typing
@@ -91,12 +92,16 @@ def unwrap(hint: Any) -> tuple[Any, Range | None, bool]:
     return plain, bounds, RUNTIME in notes
 
 
+@functools.cache
 def hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def from_plain(cls: Any, values: Any, path: str = "") -> Any:
-    """An instance of dataclass `cls` from a dictionary; unknown names, wrong types and ranges raise `OptionError`."""
+def from_plain(cls: Any, values: Any, path: str = "", shared: bool = False) -> Any:
+    """An instance of dataclass `cls` from a dictionary; unknown names, wrong types and ranges raise `OptionError`.
+
+    With `shared`, groups inside it that are one dictionary, in several calls, are one instance; neither may be changed.
+    """
     if not isinstance(values, dict):
         raise OptionError(f"{path}={shown(values)}: {path} is a group of options{nearest('', hints(cls))}")
     known = hints(cls)
@@ -106,7 +111,22 @@ def from_plain(cls: Any, values: Any, path: str = "") -> Any:
             names = [prefix + name for name in known]
             guess = nearest(prefix + key, option_names(cls, prefix)) or nearest(prefix + key, names)
             raise OptionError(f"{shown(f'{prefix}{key}')} is not an option{guess}")
-    return cls(**{key: convert(known[key], value, prefix + key) for key, value in values.items()})
+    make = _convert_once if shared else convert
+    return cls(**{key: make(known[key], value, prefix + key) for key, value in values.items()})
+
+
+_converted: dict[tuple[str, int], tuple[Any, Any]] = {}  # holds the dictionary, so that none other gets its id
+
+
+def _convert_once(hint: Any, value: Any, path: str) -> Any:
+    if not isinstance(value, dict):
+        return convert(hint, value, path)
+    key = path, id(value)
+    if key not in _converted:
+        if len(_converted) >= 10_000:
+            _converted.clear()
+        _converted[key] = value, convert(hint, value, path)
+    return _converted[key][1]
 
 
 def convert(hint: Any, value: Any, path: str) -> Any:
@@ -179,6 +199,7 @@ def runtime_fields(cls: type) -> list[tuple[str, ...]]:
     return marked_fields(cls, RUNTIME)
 
 
+@functools.cache
 def marked_fields(cls: type, mark: str, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Paths of the fields with that mark, such as `("dataset", "workers")`; a marked group is one field."""
     fields = []

@@ -33,7 +33,8 @@ def check(texts: Mapping[str, Any], trials: Sequence[PlannedTrial]) -> list[str]
     `texts` is what the sweep's file says: seeds, smallest, spread and expects. Where overrides of the command line
     (`arguments`) have changed its groups, an expectation about a group that is not there is only mentioned.
     """
-    groups = {t.group: with_labels(flatten(t.options), t.options) for t in trials if t.group and t.options}
+    firsts = {t.group: t for t in reversed(trials) if t.group and t.options}
+    groups = {group: with_labels(flatten(t.options), t.options) for group, t in reversed(firsts.items())}
     expectations = parse(texts.get("expects"), texts.get("smallest"))
     narrowed = any(not str(a).lstrip("+~").startswith(NARROWS_NOTHING) for a in texts.get("arguments") or ())
     notes = []

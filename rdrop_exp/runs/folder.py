@@ -14,7 +14,6 @@ result.json      trial.json with the outcome; written last
 
 import dataclasses
 import errno
-import glob
 import json
 import os
 import re
@@ -28,6 +27,7 @@ from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.schema import OptionError, shown
 from rdrop_exp.runs import code
 from rdrop_exp.runs.items import GENERATED, read_items, write_generated, write_items
+from rdrop_exp.runs.listing import listing
 from rdrop_exp.runs.parse import read_json, read_yaml
 
 __all__ = [
@@ -67,7 +67,7 @@ def trial_folder(spec: TrialSpec) -> Path:
     Of several, that of the current code (`same_code`).
     """
     experiment = Path(spec.options.output_dir) / spec.options.name
-    existing = sorted(experiment.glob(f"*-{spec.identity}"))
+    existing = [experiment / name for name in listing(experiment).of_identity(spec.identity)]
     if len(existing) > 1:
         existing.sort(key=lambda folder: not code.same(made_by(folder)))
     return existing[0] if existing else experiment / f"{spec.name}-{spec.identity}"
@@ -100,7 +100,8 @@ def _place(spec: TrialSpec) -> tuple[TrialSpec, Path, str]:
     folder = trial_folder(spec)
     if not spec.data_identity:
         return spec, folder, ""
-    for other in sorted(folder.parent.glob(f"{glob.escape(spec.name)}-*")):
+    for name in listing(folder.parent).beginning(f"{spec.name}-"):
+        other = folder.parent / name
         about = _start_or_nothing(other)
         if about.get("data_identity") == spec.data_identity and about.get("identity"):
             return dataclasses.replace(spec, identity=str(about["identity"])), other, ""

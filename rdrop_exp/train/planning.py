@@ -2,15 +2,14 @@
 
 import functools
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_slots import PlannedTrial
-from rdrop_exp.config.compose import options_of, replaced
+from hydra_slots import PlannedTrial, takes_values
+from rdrop_exp.config.compose import of_composition, options_of, replaced
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.identity import TrialSpec, trial_spec
+from rdrop_exp.config.identity import TrialSpec, plain_options, trial_spec
 from rdrop_exp.config.options import RATES, Options
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.config.segments import Segments, segments
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from rdrop_exp.data.datasets import Preview
 
 
-def describe(cfg: DictConfig) -> PlannedTrial:
+@takes_values
+def describe(cfg: DictConfig | dict[str, Any]) -> PlannedTrial:
     """What the sweeper needs to know of one combination, without torch; `OptionError` where it cannot be trained."""
     from rdrop_exp.tasks.choose import check_monte_carlo, task_of
 
@@ -46,9 +46,12 @@ def describe(cfg: DictConfig) -> PlannedTrial:
         work=passes * length,
         method=o.regularizer.name,
         data="" if o.dataset.name == "digits" else data.summary,
-        notes=[*([changed] if changed else []), *replaced(), *(f"{name} has no effect" for name in spec.unused)],
+        notes=[
+            *(sentence for sentence in (changed, *of_composition(replaced)) if sentence),
+            *(f"{name} has no effect" for name in spec.unused),
+        ],
         metric=f"val/{task_of(o).selection(o)[0]}",
-        options=asdict(o),
+        options=plain_options(o),
         pause=o.pause_epoch,
         segments=_segments(spec, data),
     )
@@ -111,7 +114,7 @@ def _look_at(dataset: str) -> "Preview":
 
 def look_at(dataset: Dataset) -> "Preview":
     """What a data set holds, read once for all trials; `OptionError` where it cannot be trained on."""
-    return _look_at(json.dumps(asdict(dataset)))
+    return _look_at(json.dumps(plain_options(dataset)))
 
 
 def plans_only() -> bool:

@@ -6,7 +6,7 @@ as long as the versions stay.
 """
 
 import contextlib
-import dataclasses
+import functools
 import hashlib
 import json
 import subprocess
@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdrop_exp.config.identity import TEXTS
-from rdrop_exp.config.options import RATES, Options
+from rdrop_exp.config.identity import TEXTS, plain_options
+from rdrop_exp.config.options import RATES, Optimizer, Options
 from rdrop_exp.config.registry import TASKS
 from rdrop_exp.config.schema import OptionError
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SECONDS = 120.0
 """Longest wait for the answers; a plan without them is still a plan."""
 _asked: set[str] = set()
+_passed: set[str] = set()
+"""What this plan need not ask: what was accepted before, by digest, and the questions among it that came up."""
 _process: "subprocess.Popen[str] | None" = None
 
 
@@ -32,7 +34,12 @@ def ask(o: Options, data: "Preview") -> None:
     """Have what timm and torch decide of these options tried, unless it was accepted before."""
     global _process
     line = question(o, data)
-    if line in _asked or (_digest(line) in _accepted() and not _own_code(o)):
+    if line in _asked or line in _passed:
+        return
+    if not _passed:
+        _passed.update(_accepted())
+    if _digest(line) in _passed and not _own_code(o):
+        _passed.add(line)
         return
     _asked.add(line)
     if _process is None:
@@ -44,6 +51,7 @@ def ask(o: Options, data: "Preview") -> None:
 def answers() -> None:
     """Wait for the answers; `OptionError` with the first refusal."""
     global _process
+    _passed.clear()
     if _process is None:
         return
     process, lines, _process = _process, sorted(_asked), None
@@ -65,18 +73,18 @@ def answers() -> None:
 def question(o: Options, data: "Preview") -> str:
     """What timm, transformers and torch decide on, as JSON.
 
-    Of the regularizer only which rates there are, not how high; of data sets only what a text model or one of one's own
-    must fit.
+    Of the regularizer only which rates there are, not how high, and of the optimizer not how high its learning rate is;
+    of data sets only what a text model or one of one's own must fit.
     """
-    values = dataclasses.asdict(o)
-    r = values["regularizer"]
+    r, d = plain_options(o.regularizer), o.dataset
     rates = {name: 0.1 if r[name] else r[name] for name in (*RATES, "second_dropout")}
-    parts = {key: values[key] for key in ("model", "peer", "optimizer", "device")}
+    parts = {key: plain_options(getattr(o, key)) for key in ("model", "peer", "optimizer", "device")}
+    parts["optimizer"]["lr"] = Optimizer().lr
     if o.dataset.name in TEXTS:
-        parts["dataset"] = {key: values["dataset"][key] for key in ("name", "label_kind", "max_length")}
+        parts["dataset"] = {"name": d.name, "label_kind": d.label_kind, "max_length": d.max_length}
         parts["generate"] = {"max_length": o.generate.max_length}
     if o.dataset.name in TASKS:
-        parts |= {"dataset": values["dataset"], "plugins": o.plugins}
+        parts |= {"dataset": plain_options(d), "plugins": o.plugins}
     parts["data"] = ["", "", *(data[2:] if _own_code(o) else ())]
     return json.dumps(parts | {"regularizer": {"sites": r["sites"], **rates}}, default=str)
 
@@ -100,9 +108,15 @@ def _accepted() -> set[str]:
 
 def _memory() -> Path:
     from rdrop_exp.data import cache
+
+    return cache.folder() / f"accepted-{_versions_digest()}.json"
+
+
+@functools.cache
+def _versions_digest() -> str:
     from rdrop_exp.hardware import versions
 
-    return cache.folder() / f"accepted-{_digest(json.dumps(versions()))}.json"
+    return _digest(json.dumps(versions()))
 
 
 def refusal(values: dict[str, Any]) -> str:

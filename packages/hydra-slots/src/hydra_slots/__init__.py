@@ -15,9 +15,10 @@ Hydra finds both once the package is installed. Two lines of its primary configu
 Trials. Each combination of overrides is a `PlannedTrial`: an identity, equal where the result must be equal, and a
 folder of its own, which its task gets as Hydra's runtime output directory. `hydra.sweeper.describe: module:function`
 names the application's function from a composed configuration (without Hydra's node) to a `PlannedTrial`; a ValueError
-refuses the whole sweep. Without one the identity is a hash of the configuration without the keys in
-`hydra.sweeper.ignore`, the folder is `<hydra.sweep.dir>/<identity>`, and the task is wrapped (`protocol.Once`), under
-any launcher, so that it follows the protocol by itself.
+refuses the whole sweep. Decorated by `takes_values` it is given nested dictionaries where they say the same, for plans
+of 100,000 trials. Without one the identity is a hash of the configuration without the keys in `hydra.sweeper.ignore`,
+the folder is `<hydra.sweep.dir>/<identity>`, and the task is wrapped (`protocol.Once`), under any launcher, so that it
+follows the protocol by itself.
 
 The protocol is a set of files in the trial's folder:
 
@@ -30,7 +31,8 @@ The protocol is a set of files in the trial's folder:
     log.txt         the task's output
 """
 
+from hydra_slots.hooks import takes_values
 from hydra_slots.registration import arguments, register, why_unknown
 from hydra_slots.sweep_plan import PlannedTrial
 
-__all__ = ["PlannedTrial", "arguments", "register", "why_unknown"]
+__all__ = ["PlannedTrial", "arguments", "register", "takes_values", "why_unknown"]

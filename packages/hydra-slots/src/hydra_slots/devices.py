@@ -1,4 +1,4 @@
-"""Where trials may run: slots on GPUs, or on CPU cores if there is no GPU. Importing this needs no torch and no Hydra."""
+"""Where trials may run: slots on GPUs, or on CPU cores if there is no GPU. Importing this needs no torch, no Hydra."""
 
 import math
 import os

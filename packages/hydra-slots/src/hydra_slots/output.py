@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -35,3 +36,22 @@ def say(text: str, file: TextIO | None = None) -> None:
     """Print a line at once."""
     with tolerating_lost_output():
         print(text, file=file, flush=True)
+
+
+class Progress:
+    """How far something long has got, on one line of a terminal; nothing elsewhere, nor in the first second."""
+
+    def __init__(self, total: int, what: str = "planned") -> None:
+        self.total, self.what, self.shown = total, what, False
+        self.next = time.monotonic() + 1
+
+    def say(self, done: int) -> None:
+        if done % 100 == 0 and time.monotonic() >= self.next and sys.stderr.isatty():
+            self.next, self.shown = time.monotonic() + 0.5, True
+            with tolerating_lost_output():
+                print(f"\r{done:,} of {self.total:,} {self.what}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Remove the line."""
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -1,9 +1,10 @@
 """From combinations of overrides to a `SweepPlan`: checked, without duplicates, before anything runs."""
 
+import functools
 import hashlib
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,10 +15,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_slots.compositions import Compositions, Texts, refusal
 from hydra_slots.errors import SweepError, suggestion
+from hydra_slots.hooks import accepts_values
+from hydra_slots.output import Progress
 from hydra_slots.overrides import Combination, plain_key, quoted
+from hydra_slots.plain_values import PlainValues
 from hydra_slots.sweep_plan import Job, PlannedTrial, SweepPlan
 
-Describe = Callable[[DictConfig], PlannedTrial]
+Describe = Callable[[Any], PlannedTrial]
+"""Of a DictConfig; with `hooks.takes_values` of nested dictionaries wherever possible."""
 Applies = Callable[[DictConfig, str], bool]
 Pairs = set[tuple[Texts, str]]
 """Choices of groups, and a key."""
@@ -40,13 +45,16 @@ class Planner:
         """
         self.compositions, self.describe, self.applies = compositions, describe, applies
         self.ignore, self.seed_key = ignore, seed_key
+        self.plain = PlainValues(compositions)
 
     def plan(self, combinations: list[Combination], title: str = "", optional: Collection[str] = ()) -> SweepPlan:
         """`optional`: keys that may be unknown to every choice of groups, and are ignored there."""
         varying = varying_keys([combination.texts for combination in combinations])
         remaining, notes = self.without_ignored(combinations, varying, optional)
         plan, first = SweepPlan([], title, notes=notes), dict[str, str]()
-        for groups, values in remaining:
+        progress = Progress(len(remaining))
+        for done, (groups, values) in enumerate(remaining):
+            progress.say(done)
             label = label_of((*groups, *values), varying)
             trial = self.trial(groups, values, label)
             if trial.identity in first:
@@ -54,6 +62,7 @@ class Planner:
                 continue
             first[trial.identity] = label
             plan.jobs.append(Job(len(plan.jobs), [*groups, *values, *place(trial.folder)], label, trial))
+        progress.end()
         return plan
 
     # -- overrides that some choices of groups ignore ---------------------------------------------------------------
@@ -109,14 +118,21 @@ class Planner:
     def trial(self, groups: Texts, values: Texts, label: str) -> PlannedTrial:
         """One combination described, or refused."""
         try:
-            with self.compositions.configured(groups, values) as cfg:
-                root = "" if self.describe else str(cfg.hydra.sweep.dir)
-                with read_write(cfg), open_dict(cfg):
-                    del cfg["hydra"]
-                trial = self.describe(cfg) if self.describe else self.describe_by_content(cfg, root)
+            with self.compositions.resolving(groups):
+                plain = self.plain.of(groups, values) if accepts_values(self.describe) else None
+                if self.describe and plain is not None:
+                    trial = self.describe(plain)
+                else:
+                    trial = self.of_configuration(self.compositions.configured(groups, values))
         except (ValueError, HydraException, OmegaConfBaseException) as error:
             raise refusal(label, error) from error
         return replace(trial, folder=os.path.abspath(trial.folder), name=trial.name or label)
+
+    def of_configuration(self, cfg: DictConfig) -> PlannedTrial:
+        root = "" if self.describe else str(cfg.hydra.sweep.dir)
+        with read_write(cfg), open_dict(cfg):
+            del cfg["hydra"]
+        return self.describe(cfg) if self.describe else self.describe_by_content(cfg, root)
 
     def describe_by_content(self, cfg: DictConfig, root: str) -> PlannedTrial:
         """A trial identified by its whole configuration."""
@@ -153,15 +169,20 @@ def remove_key(values: Any, key: str) -> None:
 
 def varying_keys(combinations: list[Texts]) -> set[str]:
     """Keys that some trials set differently from others."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for texts in combinations:
-        for text in texts:
-            seen[plain_key(text)].add(text)
-    everywhere = [key for key in seen if all(any(plain_key(t) == key for t in texts) for texts in combinations)]
-    return {key for key in seen if len(seen[key]) > 1 or key not in everywhere}
+    counts = Counter(text for texts in combinations for text in texts)
+    seen, total = defaultdict[str, set[str]](set), Counter[str]()
+    for text, count in counts.items():
+        seen[plain_key(text)].add(text)
+        total[plain_key(text)] += count
+    return {key for key in seen if len(seen[key]) > 1 or total[key] < len(combinations)}
 
 
 def place(folder: str) -> list[str]:
     """Overrides that make `folder` the job's output directory."""
     root, name = os.path.split(folder)
-    return [f"hydra.sweep.dir={quoted(root)}", f"hydra.sweep.subdir={quoted(name)}"]
+    return [root_override(root), f"hydra.sweep.subdir={quoted(name)}"]
+
+
+@functools.cache
+def root_override(root: str) -> str:
+    return f"hydra.sweep.dir={quoted(root)}"  # one text for all trials of a folder
