@@ -71,6 +71,18 @@ def network(
     return net
 
 
+def use_bf16(net: nn.Module) -> None:
+    """Forward passes under autocast, outputs in float32."""
+    forward = net.forward
+
+    def cast(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            outputs: Tensor = forward(inputs)
+        return outputs.float()
+
+    net.forward = cast  # type: ignore[method-assign]
+
+
 def noise(net: nn.Module) -> list[tuple[nn.Module, str, float]]:
     """Each place of a rate and its full value: (module, attribute, rate)."""
     found: list[tuple[nn.Module, str, float]] = []
@@ -146,6 +158,7 @@ class Config:
     lr: float = 3e-3
     weight_decay: float = 0.05
     workers: int = 0
+    precision: str = "fp32"
 
 
 def loaders(cfg: Config) -> list[DataLoader[Any]]:
@@ -188,6 +201,8 @@ def trial(cfg: Config, folder: Path) -> dict[str, float]:
     torch.manual_seed(cfg.seed)
     train, validation, test = loaders(cfg)
     net = network(cfg.model, dict(cfg.args), dropout=way.dropout, drop_path=way.drop_path)
+    if cfg.precision == "bf16":
+        use_bf16(net)
     # timm's factory: torch's AdamW, without weight decay on biases and norms.
     optimizer = timm.optim.create_optimizer_v2(net, opt="adamw", lr=cfg.lr, weight_decay=cfg.weight_decay)
     total = cfg.epochs * len(train)

@@ -2,6 +2,7 @@
 
     python benchmarks/sweep.py                     # 12 trials each way: about twenty minutes on two cores
     python benchmarks/sweep.py --root data         # on Fashion-MNIST as torchvision keeps it, test set of 10,000
+    python benchmarks/sweep.py --precision bf16    # ours in bf16, the plain way in fp32 and in bf16: two ratios
     python benchmarks/sweep.py --tiny              # six short trials each way: does it run?
 
 Six regularizers x the seeds, a ViT (d 96 x 6, 0.7 M parameters) on 28 x 28 images. By default the images are generated,
@@ -9,14 +10,16 @@ in Fashion-MNIST's own files: nothing is downloaded. The plain way is benchmarks
 one process with torch's own number of threads; ours is the runner with its own number of slots, without W&B.
 
 Equal: every image of the three sets, epochs, batches, validations, the test of the best weights, augmentation (crop,
-flip), AdamW, learning rates, drop rates and where they act, the loss, fp32; both leave the tested weights. Not equal:
-random numbers; R-Drop is two forwards in the plain way; ours also writes metrics, options, a checkpoint a minute and
-the comparison at the end. Both times are those of whole commands, imports included.
+flip), AdamW, learning rates, drop rates and where they act, the loss, the precision (a ratio names it where it is not);
+both leave the tested weights. Not equal: random numbers; R-Drop is two forwards in the plain way; ours also writes
+metrics, options, a checkpoint a minute and the comparison at the end. Times are those of whole commands, imports
+included; the CPU time shows what other load on the machine did to them.
 """
 
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -72,10 +75,10 @@ def split(root: Path, images: int, file: Path) -> float:
     return fraction
 
 
-def timed(folder: Path, *words: str) -> float:
-    """Seconds of one command, run in the folder with as many threads as libraries choose by themselves."""
+def timed(folder: Path, *words: str) -> tuple[float, float]:
+    """Seconds of one command and of its CPU time, run in the folder with the threads that libraries choose."""
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with open(folder / "output.txt", "a") as output:
         code = subprocess.run(
             [sys.executable, *words],
@@ -86,7 +89,8 @@ def timed(folder: Path, *words: str) -> float:
         ).returncode
     if code:
         raise SystemExit(f"{' '.join(words)} failed:\n{(folder / 'output.txt').read_text()[-3000:]}")
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def results(folder: Path) -> Iterator[tuple[str, float]]:
@@ -107,6 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--root", type=Path, help="folder of torchvision's Fashion-MNIST")
     parser.add_argument("--workers", type=int, default=0, help="of the plain way's DataLoader")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of ours")
     parser.add_argument("--tiny", action="store_true", help="640 images, one epoch, one seed")
     o = parser.parse_args()
     if o.tiny:
@@ -123,27 +128,31 @@ def main() -> None:
         plain += [f"epochs={o.epochs}", "warmup_epochs=0.2", f"workers={o.workers}"]
         ours = ["-m", "rdrop_exp", "-m", *shared, "model=vit_micro_28", "dataset=fashion_mnist"]
         ours += [f"dataset.root={root}", f"dataset.fraction={fraction!r}", f"schedule.epochs={o.epochs}"]
-        ours += ["schedule.warmup_epochs=0.2", "logger=local", "name=sweep"]
+        ours += ["schedule.warmup_epochs=0.2", "logger=local", "name=sweep", f"precision={o.precision}"]
+        sides = {f"plain-{p}": [*plain, f"precision={p}"] for p in dict.fromkeys(("fp32", o.precision))}
+        sides[last := f"ours-{o.precision}"] = ours
         print(f"{trials} trials, {o.epochs} epochs, batches of 128\n")
-        print(f"{'':10}{'plain, s':>10}{'ours, s':>10}{'trials/h':>10}{'trials/h':>10}{'ratio':>8}")
-        ratios = []
+        times: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
         for i in range(o.rounds):
-            outs = [folder / side / str(i) for side in ("plain", "ours")]
-            for out in outs:
+            for side, words in sides.items():
+                out = folder / side / str(i)
                 out.mkdir(parents=True)
-            one = timed(outs[0], *plain, f"hydra.sweep.dir={outs[0]}")
-            other = timed(outs[1], *ours, f"output_dir={outs[1]}")
-            ratios.append(one / other)
-            rates = [trials * 3600 / seconds for seconds in (one, other)]
-            print(f"round {i + 1:<4}{one:10.1f}{other:10.1f}{rates[0]:10.0f}{rates[1]:10.0f}{ratios[-1]:8.2f}")
-        if o.rounds > 1:
-            print(f"ratio: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-        print(f"\n{'test accuracy, %':26}{'plain':>8}{'ours':>8}")
-        sides = [list(results(folder / side)) for side in ("plain", "ours")]
+                where = f"output_dir={out}" if side == last else f"hydra.sweep.dir={out}"
+                wall, cpu = timed(out, *words, where)
+                times[side].append((wall, cpu))
+                rate = trials * 3600 / wall
+                print(f"round {i + 1}  {side:12}{wall:8.1f} s{cpu:8.1f} s of CPU{rate:7.0f} trials/h", flush=True)
+        for side in list(sides)[:-1]:
+            for k, name in enumerate(("time", "CPU time")):
+                ratios = [one[k] / other[k] for one, other in zip(times[side], times[last], strict=True)]
+                spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+                print(f"{name} of {side} over {last}: {spread}")
+        print(f"\n{'test accuracy, %':26}" + "".join(f"{side:>12}" for side in sides))
+        found = [list(results(folder / side)) for side in sides]
         for way in (*WAYS, "mean"):
-            means = [[100 * value for found, value in side if way in (found, "mean")] for side in sides]
+            means = [[100 * value for name, value in side if way in (name, "mean")] for side in found]
             assert all(len(values) == o.rounds * (trials if way == "mean" else o.seeds) for values in means)
-            print(f"{way:26}" + "".join(f"{statistics.mean(values):8.2f}" for values in means))
+            print(f"{way:26}" + "".join(f"{statistics.mean(values):12.2f}" for values in means))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rdrop_exp.config.options import Model, Options
 from rdrop_exp.config.schema import OptionError, first_line, nearest
-from rdrop_exp.models import onednn_linear, other_models
+from rdrop_exp.models import bf16_convolution, onednn_linear, other_models
 from rdrop_exp.models.weights import (
     check_loaded,
     hub_is_reachable,
@@ -51,8 +51,11 @@ def build_network(
         network = create_network(part, group, classes=classes, channels=channels, image_size=image_size)
         noises.append(install_noise(network, options.regularizer, part.sites))
         networks.append(network.to(device))
-        if options.fast_linear and device.type == "cpu" and not options.compile and onednn_linear.is_faster():
-            onednn_linear.use_onednn(networks[-1])
+        if device.type == "cpu" and not options.compile:
+            if options.fast_linear and onednn_linear.is_faster():
+                onednn_linear.use_onednn(networks[-1])
+            if options.precision == "bf16":
+                bf16_convolution.use_fast_convolutions(networks[-1])
         shape = (1, channels, image_size, image_size)
         check_forward(networks[-1], group, part.name, classes, torch.zeros(shape, device=device))
         if options.optimizer.batch_size == options.optimizer.accumulate:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rdrop_exp.config.options import RATES, Regularizer
-from rdrop_exp.noise import plain_sites, text_sites
+from rdrop_exp.noise import fused_attention, plain_sites, text_sites
 from rdrop_exp.noise.layers import Dropout, DropPath, NoiseLayer
 from rdrop_exp.noise.shared_prefix import SharedPrefix
 from rdrop_exp.noise.sites import NoiseSite, choose_sites, disable_builtin_dropout, has_weights, noise_sites
@@ -91,6 +91,9 @@ def install_noise(model: nn.Module, r: Regularizer, patterns: Mapping[str, Any] 
             if site.name == "attention" and getattr(site.parent, "fused_attn", False):
                 site.parent.register_forward_pre_hook(dropout.unfuse)
                 attentions.append(site.parent)
+    for module in model.modules():
+        if getattr(module, "fused_attn", False) and module not in attentions:
+            module.register_forward_pre_hook(fused_attention.choose)
     if "head" in chosen and not any(site.name == "head" for site in sites):
         for i, module in enumerate(classifiers(model)):
             layers.append(dropout := Dropout(*rates))

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from rdrop_exp.noise import fused_attention
 from rdrop_exp.noise.sample_drop import KeptSamples, draw_kept, gather, scatter
 
 
@@ -19,21 +20,52 @@ def drop(x: Tensor, rate: Tensor, per_row: bool = False) -> Tensor:
 
     `rate` is (passes,) in 0..1, float32, and the rows of `x` are pass by pass; (1,) serves all rows.
     """
+    by_bits = len(rate) == 1 and x.dtype in (torch.bfloat16, torch.float16)
     if len(rate) > 1:
         rate = rate.repeat_interleave(len(x) // len(rate))
     by_row = [1] * (x.ndim - 1)
     rate = rate.view(-1, *by_row)
+    if by_bits and not per_row and _draws_halves(x):
+        threshold = _threshold(rate)
+        bits = _random_halves(x.shape).ge_(threshold).neg_()
+        masked: Tensor = _Masked.apply(x, bits, 1.0 / (1.0 - rate.reshape(())))
+        return masked
     keep = torch.rand(len(x), *by_row, device=x.device) >= rate if per_row else draw_mask(x.shape, rate)
     return (x * (keep * (1.0 / (1.0 - rate)))).to(x.dtype)
 
 
+class _Masked(torch.autograd.Function):
+    """`x`, of 16 bits, times a float32 scale, with the bits of -1 in the mask kept and those of 0 cleared.
+
+    A product with a float32 mask would round to the same bits after three copies in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(mask, scale)
+        return (x * scale).view(torch.int16).bitwise_and_(mask).view(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return _Masked.apply(gradient, *ctx.saved_tensors), None, None
+
+
 def draw_mask(shape: Sequence[int], rate: Tensor) -> Tensor:
     """Booleans of that shape on the device of `rate`, each False with probability `rate`, which is broadcast."""
-    if rate.device.type == "cpu" and not torch.compiler.is_compiling():
-        # A rate in 65536ths, rounded up or down at random: on average it is exact.
-        threshold = (rate * 65536 + torch.rand(())).floor().clamp(max=65535) - 32768
-        return _random_halves(shape) >= threshold.to(torch.int16)
+    if _draws_halves(rate):
+        threshold = _threshold(rate)  # is drawn first
+        return _random_halves(shape) >= threshold
     return torch.rand(*shape, device=rate.device) >= rate  # float32 even for bf16, which has 256 draws in 0..1
+
+
+def _draws_halves(x: Tensor) -> bool:
+    """Whether noise on the device of `x` is drawn as 16 bits an element."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _threshold(rate: Tensor) -> Tensor:
+    """The int16 below which an element is dropped: 65536ths, rounded up or down at random, on average exact."""
+    return ((rate * 65536 + torch.rand(())).floor().clamp(max=65535) - 32768).to(torch.int16)
 
 
 def _random_halves(shape: Sequence[int]) -> Tensor:
@@ -86,7 +118,8 @@ class Dropout(NoiseLayer):
 
     def unfuse(self, attention: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Forward pre-hook of an attention: its fused kernel, which takes no tensor as its rate, steps aside."""
-        attention.fused_attn = not (self.training and self.active)  # type: ignore[assignment]
+        noisy = self.training and self.active
+        attention.fused_attn = not noisy and fused_attention.is_faster(inputs[0])  # type: ignore[assignment]
 
 
 class DropPath(NoiseLayer):

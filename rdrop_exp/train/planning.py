@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_slots import PlannedTrial, takes_values
+from hydra_slots.devices import visible_gpus
 from rdrop_exp.config.compose import of_composition, options_of, replaced
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import TrialSpec, plain_options, trial_spec
 from rdrop_exp.config.options import RATES, Options
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.config.segments import Segments, segments
+from rdrop_exp.hardware import bf16_hint
 from rdrop_exp.questions import planning as questions
 from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import finished, made_by, place_trial
@@ -95,7 +97,14 @@ def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
     others = [other for folder in folders if (other := code.differs(made_by(folder)))]
     hint = "; they count as finished (same_code=true trains them again beside the old ones)"
     lines = [code.sentence(others, len(folders)) + hint] if others else []
-    return lines + questions.check(texts, trials)
+    return lines + faster(trials) + questions.check(texts, trials)
+
+
+def faster(trials: list[PlannedTrial]) -> list[str]:
+    """What would make trials faster on this machine, but is left to the user, as it changes what is trained."""
+    options = [t.options for t in trials if not finished(t.folder) and t.options.get("device") in ("auto", "cpu")]
+    hints = {bf16_hint(o["model"]["name"], o["precision"], o["compile"]) for o in options} - {""}
+    return sorted(hints) if hints and not visible_gpus() else []
 
 
 @functools.cache

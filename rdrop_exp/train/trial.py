@@ -15,7 +15,7 @@ from hydra_slots.protocol import Status
 from rdrop_exp.config.identity import TrialSpec, trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
-from rdrop_exp.hardware import describe_device, versions
+from rdrop_exp.hardware import bf16_hint, describe_device, versions
 from rdrop_exp.questions.measure import shown
 from rdrop_exp.runs import code
 from rdrop_exp.runs.folder import (
@@ -161,6 +161,8 @@ def _train(
         tracker.message(setup.data.summary)
         if setup.data.counts:
             tracker.message(f"{setup.task.unit} of each class: {json.dumps(setup.data.counts)}", quiet=True)
+        if setup.device.type == "cpu" and (hint := bf16_hint(o.model.name, o.precision, o.compile)):
+            tracker.message(hint)
         # What a preset sets in vain is its own affair.
         if ignored := [name for name in spec.unused if not about["command"] or f"{name}=" in about["command"]]:
             tracker.message(f"Ignored (no effect with these options): {', '.join(ignored)}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rdrop_exp.config.options import Regularizer
 from rdrop_exp.config.schema import OptionError
+from rdrop_exp.noise import fused_attention
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.layers import Dropout, DropPath
 from rdrop_exp.noise.sites import noise_sites
@@ -110,6 +111,25 @@ def test_attention_is_fused_while_its_noise_is_off() -> None:
         noise.set_rates(scale)
         model.train(training)(x)
     assert fused == [flag for flag in (True, False, True, False, True) for _ in range(3)]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_bf16_attention_on_a_cpu_is_fused_where_it_needs_no_gradient_or_is_long(
+    dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = vit(dropout=dropout)
+    attention: Any = model.get_submodule("blocks.0.attn")
+
+    def fused(precision: torch.dtype, gradient: bool) -> bool:
+        with torch.autocast("cpu", dtype=precision), torch.set_grad_enabled(gradient):
+            model(torch.randn(2, 3, 32, 32))
+        return bool(attention.fused_attn)
+
+    assert not fused(torch.bfloat16, True)
+    assert fused(torch.bfloat16, False)
+    assert fused(torch.float16, True)
+    monkeypatch.setattr(fused_attention, "LONGEST", 3)
+    assert fused(torch.bfloat16, True)
 
 
 def test_attention_that_was_not_fused_stays_that_way() -> None:

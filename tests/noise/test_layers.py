@@ -61,6 +61,19 @@ def test_the_scale_is_rounded_once_whatever_the_type(dtype: torch.dtype) -> None
     assert torch.equal(out[out != 0], exact.to(torch.promote_types(dtype, torch.float32)).to(dtype)[out != 0])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bits_get_what_a_float32_mask_rounds_to(dtype: torch.dtype) -> None:
+    x, gradient = torch.randn(8, 33, 7).to(dtype).requires_grad_(), torch.randn(8, 33, 7).to(dtype)
+    torch.manual_seed(2)
+    out = drop(x, torch.tensor([0.1]))
+    out.backward(gradient)
+    torch.manual_seed(2)
+    mask = drop(torch.ones(8, 33, 7), torch.tensor([0.1]))
+    assert torch.equal(out, (x * mask).to(dtype))
+    assert x.grad is not None
+    assert torch.equal(x.grad, (gradient * mask).to(dtype))
+
+
 def test_the_gradient_is_the_mask_times_the_scale() -> None:
     x = torch.randn(40, 5, dtype=torch.float64, requires_grad=True)
 

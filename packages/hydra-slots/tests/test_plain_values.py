@@ -87,10 +87,15 @@ def test_groups_of_options_are_shared_by_trials_and_never_changed(sweep):
     compositions = sweep[2]
     plain = PlainValues(compositions)
     one, two, three = (plain.of((), (f"map.b.c={value}", "seed=1")) for value in (1, 1, 2))
+    assert one
+    assert two
+    assert three
     assert one["map"] is two["map"]
     assert one["map"]["b"] == {"c": 1}
     assert three["map"]["b"] == {"c": 2}
-    assert plain.of((), ())["map"] == {"a": 1, "b": {"c": 2.5}}
+    unchanged = plain.of((), ())
+    assert unchanged
+    assert unchanged["map"] == {"a": 1, "b": {"c": 2.5}}
 
 
 def test_a_value_that_omegaconf_would_convert_is_left_to_it(sweep):
