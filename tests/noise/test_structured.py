@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rdrop_exp.config.options import Regularizer
-from rdrop_exp.noise import structured
+from rdrop_exp.noise import fused_attention, structured
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.structured import DropBlock, DropKey, HeadDropout, PatchDropout
 from rdrop_exp.noise.structured_sites import ATTENTIONS
@@ -129,7 +129,7 @@ def test_the_number_of_patches_follows_the_schedule() -> None:
 def test_dropped_keys_have_no_weight(name: str, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _, x = noisy(name, drop_key=0.4)
     attention = model.blocks[0].attn
-    attention.fused_attn = fused
+    monkeypatch.setattr(fused_attention, "is_faster", lambda x: fused)
     kept: list[Tensor] = []
     attention.noise_keys.register_forward_hook(lambda m, a, y: kept.append(y))
     seen: dict[str, Tensor] = {}
@@ -151,7 +151,7 @@ def test_dropped_keys_have_no_weight(name: str, fused: bool, monkeypatch: pytest
             return weights[0]
 
     attention.noise_keys.eval()
-    monkeypatch.setattr(attention, "fused_attn", False)
+    monkeypatch.setattr(fused_attention, "is_faster", lambda x: False)
     attention.attn_drop = Slow()
     slow = attention(seen["x"], **rotary) if name == "eva" else attention(seen["x"])
     assert (weights[0][~keep] == 0).all()
