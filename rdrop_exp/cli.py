@@ -25,7 +25,8 @@ import hydra_slots
 from hydra_slots.devices import rank
 from rdrop_exp.config.arguments import arrange, type_of, why_unknown
 from rdrop_exp.config.compose import OwnConfigs, options_of, overrides_of_task, own, packaged, replaced
-from rdrop_exp.config.options import RATES, Options
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.regularizer import RATES
 from rdrop_exp.config.schema import OptionError, nearest, printable, shown
 from rdrop_exp.config.starter import init
 from rdrop_exp.console import status

@@ -35,6 +35,8 @@ def choose_device(name: str) -> "torch.device":
 
 BF16_MODELS = ("deit", "mixer", "vit")
 """Beginnings of the names of models that were measured to train at least 1.6 times as fast (docs/benchmarks.md)."""
+BF16_WIDTH = 96
+"""Width from which they were; narrower ones are no faster."""
 
 
 @functools.cache
@@ -44,12 +46,13 @@ def multiplies_bf16() -> bool:
     return info.is_file() and " amx_bf16" in info.read_text(errors="replace")[:8000]
 
 
-def bf16_hint(model: str, precision: str, compiled: bool) -> str:
-    """A sentence where a trial on this CPU would be much faster under bf16; else empty."""
-    if precision != "fp32" or compiled or not model.startswith(BF16_MODELS) or not multiplies_bf16():
+def bf16_hint(model: str, width: int | None, precision: str, compiled: bool) -> str:
+    """A sentence where a trial on this CPU would be much faster under bf16; else empty. `width`: None: the model's."""
+    wide = width is None or width >= BF16_WIDTH
+    if precision != "fp32" or compiled or not wide or not model.startswith(BF16_MODELS) or not multiplies_bf16():
         return ""
-    about = "a ViT and a Mixer of width 96 about 1.8 times as fast, smaller ones no faster"
-    return f"This CPU multiplies bf16: precision=bf16 trained {about}"
+    measured = f"a ViT and a Mixer of width {BF16_WIDTH} about 1.8 times as fast"
+    return f"This CPU multiplies bf16: precision=bf16 trained {measured}"
 
 
 def local_ranks() -> int:

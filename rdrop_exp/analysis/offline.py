@@ -8,7 +8,7 @@ from typing import Any
 from rdrop_exp.analysis.gradient_meter import GradientMeter, MeterSettings
 from rdrop_exp.analysis.inconsistency import measure_inconsistency
 from rdrop_exp.analysis.rebuild import RebuiltTrial, dropout_copy, rebuild
-from rdrop_exp.config.options import RATES
+from rdrop_exp.config.regularizer import RATES
 from rdrop_exp.hardware import describe_device, versions
 from rdrop_exp.report.collect import Trial
 from rdrop_exp.runs.folder import atomic_file

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rdrop_exp.api.snapshot import Snapshot
 from rdrop_exp.config.checks import check_profile
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError, from_plain, nearest
 from rdrop_exp.models.text import noise_in_transformers

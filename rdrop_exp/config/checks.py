@@ -4,7 +4,8 @@ from pathlib import PurePath
 from typing import Any
 
 from rdrop_exp.config import plugins
-from rdrop_exp.config.options import RATES, Options, Regularizer
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.regularizer import RATES, Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError, from_plain, nearest, shown
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rdrop_exp.config.names import descriptive_name, trial_name
-from rdrop_exp.config.options import RATES, Options, Regularizer, Schedule
+from rdrop_exp.config.options import Options, Schedule
 from rdrop_exp.config.registry import DATA_SETS, TASKS
+from rdrop_exp.config.regularizer import RATES, Regularizer
 from rdrop_exp.config.schema import ADDED, marked_fields, runtime_fields
 
 USERS_FILES = ("image_folder", "image_csv")

@@ -1,6 +1,7 @@
 """What trials and regularizers are called."""
 
-from rdrop_exp.config.options import RATES, Options, Regularizer
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.regularizer import RATES, Regularizer
 
 LONGEST_NAME = 200
 """Bytes of a trial's name: with its identity it must fit a folder's name, of 255 bytes."""

@@ -8,8 +8,9 @@ Stateless, so that resuming is exact. Steps count from 0. Sources: early, late, 
 import math
 from collections.abc import Callable
 
-from rdrop_exp.config.options import Regularizer, Schedule
+from rdrop_exp.config.options import Schedule
 from rdrop_exp.config.registry import Registry
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schema import OptionError
 
 

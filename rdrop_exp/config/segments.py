@@ -12,7 +12,8 @@ import math
 from itertools import islice
 from typing import Any
 
-from rdrop_exp.config.options import Options, Regularizer
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import cutoff_step, rate_scale
 
 Segments = list[tuple[int, str]]

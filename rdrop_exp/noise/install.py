@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rdrop_exp.config.options import RATES, Regularizer
+from rdrop_exp.config.regularizer import RATES, Regularizer
 from rdrop_exp.noise import fused_attention, plain_sites, text_sites
 from rdrop_exp.noise.layers import Dropout, DropPath, NoiseLayer
 from rdrop_exp.noise.shared_prefix import SharedPrefix

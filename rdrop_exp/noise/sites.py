@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schema import OptionError, nearest
 
 SITES = ("embed", "attention", "projection", "mlp", "head", "residual")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from rdrop_exp.config.options import RATES, Regularizer
+from rdrop_exp.config.regularizer import RATES, Regularizer
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.noise.layers import NoiseLayer
 from rdrop_exp.noise.sites import NoiseSite, has_weights

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rdrop_exp.config import schema
-from rdrop_exp.config.options import RATES
+from rdrop_exp.config.regularizer import RATES
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.runs.folder import read_rows
 

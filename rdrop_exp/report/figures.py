@@ -4,7 +4,7 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
-from rdrop_exp.config.options import RATES
+from rdrop_exp.config.regularizer import RATES
 from rdrop_exp.questions.flat import plain
 from rdrop_exp.report.comparison import Comparison, Row, Summary
 from rdrop_exp.report.curves import over_seeds

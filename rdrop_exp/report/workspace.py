@@ -4,7 +4,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from rdrop_exp.config.options import RATES
+from rdrop_exp.config.regularizer import RATES
 from rdrop_exp.config.schema import OptionError, first_line
 from rdrop_exp.report.comparison import Report
 from rdrop_exp.report.wandb import place

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.options import Regularizer
 from rdrop_exp.config.registry import DATA_SETS
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.train.divergences import DIVERGENCES
 

@@ -4,7 +4,7 @@ import my_plugin
 import torch
 
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 
 
 def test_the_schedule_rises_and_falls() -> None:

@@ -11,7 +11,8 @@ from hydra_slots.devices import visible_gpus
 from rdrop_exp.config.compose import of_composition, options_of, replaced
 from rdrop_exp.config.dataset import Dataset
 from rdrop_exp.config.identity import TrialSpec, plain_options, trial_spec
-from rdrop_exp.config.options import RATES, Options
+from rdrop_exp.config.options import Options
+from rdrop_exp.config.regularizer import RATES
 from rdrop_exp.config.schema import OptionError, from_plain
 from rdrop_exp.config.segments import Segments, segments
 from rdrop_exp.hardware import bf16_hint
@@ -103,7 +104,10 @@ def check_plan(texts: dict[str, Any], trials: list[PlannedTrial]) -> list[str]:
 def faster(trials: list[PlannedTrial]) -> list[str]:
     """What would make trials faster on this machine, but is left to the user, as it changes what is trained."""
     options = [t.options for t in trials if not finished(t.folder) and t.options.get("device") in ("auto", "cpu")]
-    hints = {bf16_hint(o["model"]["name"], o["precision"], o["compile"]) for o in options} - {""}
+    models = {
+        (m["name"], m["args"].get("embed_dim"), o["precision"], o["compile"]) for o in options for m in [o["model"]]
+    }
+    hints = {bf16_hint(*model) for model in models} - {""}
     return sorted(hints) if hints and not visible_gpus() else []
 
 

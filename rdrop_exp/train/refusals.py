@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdrop_exp.config.identity import TEXTS, plain_options
-from rdrop_exp.config.options import RATES, Optimizer, Options
+from rdrop_exp.config.options import Optimizer, Options
 from rdrop_exp.config.registry import TASKS
+from rdrop_exp.config.regularizer import RATES
 from rdrop_exp.config.schema import OptionError
 
 if TYPE_CHECKING:

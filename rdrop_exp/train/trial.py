@@ -1,10 +1,7 @@
 """One trial from options to result.json: skipped when finished, resumed when started, stopped without loss."""
 
 import json
-import signal
-import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +34,12 @@ from rdrop_exp.train import checkpoint, loggers
 from rdrop_exp.train.follow import MakeAnalysis, follow
 from rdrop_exp.train.forks import Forks
 from rdrop_exp.train.joining import joined
-from rdrop_exp.train.loop import CheckpointHook, train
+from rdrop_exp.train.loop import train
 from rdrop_exp.train.parallel import World
+from rdrop_exp.train.saving import checkpoint_hook
 from rdrop_exp.train.setup import Setup, set_up
 from rdrop_exp.train.state import Progress
-from rdrop_exp.train.stopping import Paused, pauses, signals, stop
+from rdrop_exp.train.stopping import Paused, signals
 from rdrop_exp.train.tracking import Tracker
 
 Result = dict[str, Any]
@@ -161,7 +159,8 @@ def _train(
         tracker.message(setup.data.summary)
         if setup.data.counts:
             tracker.message(f"{setup.task.unit} of each class: {json.dumps(setup.data.counts)}", quiet=True)
-        if setup.device.type == "cpu" and (hint := bf16_hint(o.model.name, o.precision, o.compile)):
+        width = o.model.args.get("embed_dim")
+        if setup.device.type == "cpu" and (hint := bf16_hint(o.model.name, width, o.precision, o.compile)):
             tracker.message(hint)
         # What a preset sets in vain is its own affair.
         if ignored := [name for name in spec.unused if not about["command"] or f"{name}=" in about["command"]]:
@@ -191,39 +190,6 @@ def _train(
         )
         tracker.summary(result)
     return about | result
-
-
-def checkpoint_hook(
-    spec: TrialSpec, folder: Path, setup: Setup, received: list[int], tracker: Tracker, forks: Forks
-) -> CheckpointHook:
-    """What the loop calls after each step: saves a checkpoint when it is time, and where training stops.
-
-    It stops for a signal, and at `pause_epoch`. A checkpoint is due where training has ended, so that a test that fails
-    is repeated alone.
-    """
-    last = time.monotonic()
-
-    def hook(p: Progress, state_dict: Callable[[], dict[str, Any]]) -> None:
-        nonlocal last
-        tracker.advance(p.step / setup.total_steps)
-        if p.step in forks.files and (warning := forks.leave(p.step, state_dict)):
-            tracker.message(warning)
-        number = setup.world.highest(*received[:1] or [0])
-        pausing = pauses(spec.options, p, setup.data.steps_per_epoch)
-        if not (p.ended or number or pausing) and time.monotonic() - last < spec.options.checkpoint_seconds:
-            return
-        saved = state_dict() | {"identity": spec.identity}
-        checkpoint.save(folder, saved)
-        last = time.monotonic()
-        if number:
-            tracker.message(f"Stopped by {signal.Signals(number).name} and saved after step {p.step}.")
-            stop(number)
-        if pausing:
-            pause = spec.options.pause_epoch
-            tracker.message(f"{folder.name}: paused after epoch {pause}; without pause_epoch it trains on.")
-            raise Paused
-
-    return hook
 
 
 def so_far(folder: Path) -> Result:

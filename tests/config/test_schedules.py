@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rdrop_exp.config.options import Regularizer, Schedule
+from rdrop_exp.config.options import Schedule
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES, check_length, cutoff_step, learning_rate, rate_scale
 from rdrop_exp.config.schema import OptionError
 

@@ -10,7 +10,8 @@ import pytest
 
 from hydra_slots.tree import common_steps, key_at
 from rdrop_exp.config.identity import canonical
-from rdrop_exp.config.options import Analysis, Logger, Model, Optimizer, Options, Peer, Regularizer, Schedule
+from rdrop_exp.config.options import Analysis, Logger, Model, Optimizer, Options, Peer, Schedule
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES, rate_scale
 from rdrop_exp.config.segments import segments
 from rdrop_exp.noise.install import InstalledNoise

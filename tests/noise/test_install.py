@@ -10,7 +10,7 @@ from timm.layers import DropBlock2d
 from timm.models.convmixer import ConvMixer
 from torch import Tensor, nn
 
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.noise import fused_attention
 from rdrop_exp.noise.install import InstalledNoise, install_noise

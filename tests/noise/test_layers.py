@@ -9,7 +9,7 @@ from scipy import stats
 from timm.layers import DropPath as TimmDropPath
 from torch import Tensor
 
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.noise.install import install_noise
 from rdrop_exp.noise.layers import DropPath, _random_halves, drop
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.models.build import build_network
 from rdrop_exp.noise import sample_drop
 from rdrop_exp.noise.branch_inputs import find_branch_inputs

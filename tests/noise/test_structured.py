@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.noise import fused_attention, structured
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.structured import DropBlock, DropKey, HeadDropout, PatchDropout

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import rate_scale
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.models.text import TextModel, build_text_network, create

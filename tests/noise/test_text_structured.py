@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.noise.install import InstalledNoise, install_noise
 from rdrop_exp.noise.layers import Dropout

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.options import Regularizer
+from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.load import load_data
