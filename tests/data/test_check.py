@@ -229,5 +229,5 @@ def test_the_preview_of_published_data_sets(tmp_path: Path) -> None:
         " 358 test (20% of all)"
     )
     os.makedirs(tmp_path / "cifar-10-batches-py")
-    assert preview(options(name="cifar10", root=str(tmp_path))) == ("cifar10: 10 classes", "cifar10", 10, 3, 32)
+    assert preview(options(name="cifar10", root=str(tmp_path))) == ("cifar10: 10 classes", "cifar10", 10, 3, 32, 45_000)
     assert preview(options(name="mnist", root=str(tmp_path / "new"), download=True)).fingerprint == "mnist"

@@ -63,7 +63,8 @@ def everything(folder: Path) -> dict[str, Any]:
             left[path.name] = {"identity": saved["identity"], "weights": weights}
             left[path.name] |= {"result": without_times(saved["result"]) if "result" in saved else None}
         else:
-            left[path.name] = path.read_text() if path.suffix == ".yaml" else True
+            name = "claim.N" if path.name.startswith("claim.") else path.name  # the number counts processes
+            left[name] = path.read_text() if path.suffix == ".yaml" else True
     return left
 
 

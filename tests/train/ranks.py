@@ -57,6 +57,7 @@ def _run(rank: int, size: int, port: int, jobs: list[Job], folder: Path) -> None
     from rdrop_exp.config.schema import OptionError
     from rdrop_exp.train import loop, trial
 
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # a fork server of image workers blocks
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     output = os.open(folder / f"rank{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -178,7 +178,7 @@ def test_result_json_says_what_it_must(tmp_path: Path) -> None:
     assert from_dict(result["options"])
     assert folder_of(o).name == f"{result['name']}-{result['identity']}"
     assert {p.name for p in folder_of(o).iterdir()} - {"code.diff"} == {  # which is there in a changed checkout
-        "checkpoint.pt", "claim", "config.yaml", "environment.txt", "items.npz", "log.txt", "metrics.jsonl",
+        "checkpoint.pt", "claim", "claim.1", "config.yaml", "environment.txt", "items.npz", "log.txt", "metrics.jsonl",
         "result.json", "trial.json",
     }  # fmt: skip
 
