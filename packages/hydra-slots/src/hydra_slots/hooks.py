@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import Any, TypeVar
 
-from hydra_slots.errors import SweepError
-
 Hook = TypeVar("Hook")
 
 
@@ -27,4 +25,6 @@ def load_hook(path: str, option: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
+        from hydra_slots.errors import SweepError  # with it comes Hydra, which the package's other users may do without
+
         raise SweepError(f"{option}={path} cannot be imported as module:function ({error})") from None
