@@ -36,10 +36,13 @@ PLAIN: dict[str, dict[str, Any]] = {
 }
 """Without noise, so that a trial does not depend on the number of ranks."""
 OWN = merged(PLAIN["resnet"], {"sync_batchnorm": False})
+SMALLER = {"patch_size": 4, "embed_dim": 16, "depth": 1, "num_heads": 2}
 FURTHER: dict[str, dict[str, Any]] = {
     "pairs": merged(PAIRS, {"logger": {"every": 1}, "regularizer": {"dropout": 0.0}}),
     "streamed": merged(IMAGES, {"dataset": {"resident": False, "workers": 1, "mixup": 0.4}}),
-    "mutual": merged(IMAGES, {"peer": {"name": "test_vit"}, "regularizer": {"alpha": 0.6}}),
+    "mutual": merged(
+        IMAGES, {"peer": {"name": "vit_tiny_patch16_224", "args": SMALLER}, "regularizer": {"alpha": 0.6}}
+    ),
     "analysis": merged(IMAGES, {"analysis": {"every": 3, "batches": 2}}),
 }
 
@@ -59,7 +62,7 @@ def rows(options: dict[str, Any]) -> list[dict[str, float]]:
 def check_same(one: dict[str, Any], several: dict[str, Any], ranks: int) -> None:
     """Every number of every row within 1e-6 (relative to what is above 1), and the same outcome of every item."""
     expected, found = rows(one), rows(several)
-    assert len(expected) >= 4
+    assert len(expected) >= 2
     for a, b in zip(expected, found, strict=True):
         assert b == pytest.approx(a, rel=5e-6, abs=2e-6)
     folders = [folder_of(from_dict(options)) for options in (one, several)]
