@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rdrop_exp.config.identity import canonical
+from rdrop_exp.config.canonical import canonical
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 

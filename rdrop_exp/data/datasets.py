@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rdrop_exp.config.canonical import USERS_FILES
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.identity import USERS_FILES
 from rdrop_exp.config.registry import DATA_SETS
 from rdrop_exp.config.schema import OptionError, nearest
 from rdrop_exp.data import registered

@@ -4,8 +4,8 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from rdrop_exp.config.canonical import USERS_FILES
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.identity import USERS_FILES
 from rdrop_exp.config.registry import DATA_SETS
 from rdrop_exp.data import registered
 from rdrop_exp.data.files import list_files

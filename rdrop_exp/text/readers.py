@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from rdrop_exp.config.canonical import USERS_TEXTS
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.identity import USERS_TEXTS
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.text import hub
 from rdrop_exp.text.files import STEMS, Files, needed, read_lines, root_of

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdrop_exp.config.identity import TEXTS, plain_options
+from rdrop_exp.config.canonical import TEXTS
+from rdrop_exp.config.identity import plain_options
 from rdrop_exp.config.options import Optimizer, Options
 from rdrop_exp.config.registry import TASKS
 from rdrop_exp.config.regularizer import RATES

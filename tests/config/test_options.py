@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from rdrop_exp.config import options
+from rdrop_exp.config.canonical import canonical
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.identity import canonical, trial_spec
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError, Range, nearest, runtime_fields
 from tests.conftest import ROOT, merged

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from hydra_slots.tree import common_steps, key_at
-from rdrop_exp.config.identity import canonical
+from rdrop_exp.config.canonical import canonical
 from rdrop_exp.config.options import Analysis, Logger, Model, Optimizer, Options, Peer, Schedule
 from rdrop_exp.config.regularizer import Regularizer
 from rdrop_exp.config.schedules import RATE_SCHEDULES, rate_scale

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from rdrop_exp.config.canonical import canonical
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.identity import canonical, trial_spec
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.report.compare import make_report
 from rdrop_exp.report.comparison import Comparison
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from rdrop_exp.analysis.online import make_analysis
+from rdrop_exp.config.canonical import TEXTS
 from rdrop_exp.config.dataset import Dataset
-from rdrop_exp.config.identity import TEXTS
 from rdrop_exp.config.options import Options
 from rdrop_exp.config.schema import OptionError
 from rdrop_exp.data.batch import items

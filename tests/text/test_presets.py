@@ -3,8 +3,9 @@
 import hydra
 import pytest
 
+from rdrop_exp.config.canonical import TEXTS
 from rdrop_exp.config.compose import options_of, packaged
-from rdrop_exp.config.identity import TEXTS, trial_spec
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.text.readers import READERS
 
 PRESETS = {path.stem: path.read_text() for path in sorted((packaged("conf") / "dataset").glob("*.yaml"))}

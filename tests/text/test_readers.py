@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rdrop_exp.config.identity import TEXTS
+from rdrop_exp.config.canonical import TEXTS
 from rdrop_exp.text.readers import READERS, text_fingerprint
 from tests.text.helpers import Dataset, read_set, sentence, texts_of, write, write_parallel, write_rows
 

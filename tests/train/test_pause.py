@@ -13,8 +13,9 @@ from hydra_slots.lock import lock
 from hydra_slots.queue import TrialQueue
 from hydra_slots.summary import summary
 from hydra_slots.sweep_plan import Job, PlannedTrial, SweepPlan
+from rdrop_exp.config.canonical import canonical
 from rdrop_exp.config.checks import from_dict
-from rdrop_exp.config.identity import canonical, trial_spec
+from rdrop_exp.config.identity import trial_spec
 from rdrop_exp.config.options import Options
 from rdrop_exp.report.trial import Status, read_trial
 from rdrop_exp.runs.folder import read_rows
