@@ -59,11 +59,12 @@ class UnionSweeper(Sweeper):
             print(listing(self.options.folder))
             return []
         plan, content = self.plan(arguments)
+        tree = Tree(plan.jobs)
+        plan.notes += [sentence] if (sentence := tree.sentence()) else []
         if getattr(getattr(self.launcher, "options", None), "dry_run", False):
             self.launch(plan)
             return []
         write_sweep(plan, content)
-        tree = Tree(plan.jobs)
         tree.write()
         try:
             results = self.launch(plan)
@@ -106,7 +107,6 @@ class UnionSweeper(Sweeper):
         from hydra_slots.grids import combinations, combine
         from hydra_slots.overrides import Reader
         from hydra_slots.planner import Planner
-        from hydra_slots.tree import Tree
 
         assert self.hydra_context is not None
         assert self.config is not None
@@ -132,7 +132,6 @@ class UnionSweeper(Sweeper):
         texts = {**sweep.texts, "arguments": list(arguments)}
         plan.notes += self.check_plan(texts, [job.trial for job in plan.jobs])
         plan.notes += missing_baseline(plan, str(sweep.texts.get("baseline", "")))
-        plan.notes += [sentence] if (sentence := Tree(plan.jobs).sentence()) else []
         return plan, {"sweep": sweep.name, "arguments": list(arguments), **sweep.texts} if sweep.name else {}
 
     def in_own_folder(self, job: "Job") -> "Job":
